@@ -1,0 +1,1 @@
+"""The language: equations in SymPy, their canonical form and what follows from it."""

@@ -1,0 +1,173 @@
+"""What kind of equation a System is: order, linearity, coefficients, symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+
+from pdenet.equation.functions import symbol_names
+from pdenet.equation.symbols import TIME, canonical_symbol
+from pdenet.equation.system import FieldInfo, System, Term
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What follows from the canonical form alone, before any value is known.
+
+    Attributes:
+        order: the highest order of a space derivative, fluxes carried out.
+        time_order: 2 where some equation was written with a second time derivative, else 1.
+        kind: "linear" (the terms are linear in the fields, sources apart), "quasi-linear" (linear in
+            the derivatives of highest order) or "nonlinear".
+        coefficients: "constant", or "variable" where a coefficient depends on x, y, z or t.
+        is_conservative: every differentiated term stands in divergence form, or is linear with
+            constant coefficients, and there are no sources or other undifferentiated terms.
+    """
+
+    order: int
+    time_order: int
+    kind: str
+    coefficients: str
+    is_conservative: bool
+
+    def __str__(self) -> str:
+        times = {1: "first", 2: "second"}[self.time_order]
+        return (
+            f"{self.kind}, order {self.order} in space, {times} order in time, "
+            f"{self.coefficients} coefficients"
+        )
+
+
+def analyse(system: System) -> Analysis:
+    """Classify a system; the work does not depend on grids or on sizes of vector fields."""
+    order = max((term_order(t) for _, t in system.terms()), default=0)
+    variable = any(
+        symbol_names(p.prefactor) & {TIME, *system.axes} and _holds_fields(system, t)
+        for _, t in system.terms()
+        for p in t.products
+    ) or any(p.kind == "function" for p in system.parameters)
+    return Analysis(
+        order=order,
+        time_order=2 if any(f.rate_of for f in system.fields) else 1,
+        kind=_kind(system, order),
+        coefficients="variable" if variable else "constant",
+        is_conservative=all(_is_conservative(system, t) for _, t in system.terms()),
+    )
+
+
+def term_order(term: Term) -> int:
+    """Return the highest total order of a derivative in a term, its flux carried out."""
+    flux = 0 if term.axis is None else 1
+    inner = 0 if term.inner is None else max((sum(f.derivative) for f in term.inner.factors), default=0)
+    outer = max((sum(f.derivative) for f in term.outer.factors), default=0)
+    return max(inner + flux, outer)
+
+
+def scalar_fields(system: System, expr: sp.Expr) -> frozenset[str]:
+    """Return the scalar fields that stand undifferentiated in a prefactor."""
+    return symbol_names(expr) & frozenset(system.field_names)
+
+
+def _holds_fields(system: System, term: Term) -> bool:
+    return bool(term.factors()) or any(scalar_fields(system, p.prefactor) for p in term.products)
+
+
+def degree(system: System, term: Term) -> int:
+    """Return the polynomial degree of a term in the fields and their derivatives; 99 if none."""
+    total = 0
+    for product in term.products:
+        for factor in product.factors:
+            total += 1 if factor.function is None else 99
+        names = sorted(scalar_fields(system, product.prefactor))
+        if names:
+            symbols = [canonical_symbol(n) for n in names]
+            if not product.prefactor.is_polynomial(*symbols):
+                return 99
+            total += sp.Poly(product.prefactor, *symbols).total_degree()
+    return min(total, 99)
+
+
+def is_linear(system: System) -> bool:
+    """Tell whether every term is linear in the fields, or a source."""
+    return all(degree(system, t) <= 1 for _, t in system.terms())
+
+
+def _kind(system: System, order: int) -> str:
+    if is_linear(system):
+        return "linear"
+    for _, term in system.terms():
+        highest = [f for f in term.outer.factors if sum(f.derivative) == order > 0]
+        if len(highest) > 1 or any(f.function is not None and any(f.derivative) for f in term.factors()):
+            return "nonlinear"
+        if term.inner is not None:
+            inside = [f for f in term.inner.factors if 1 + sum(f.derivative) == order]
+            differentiated = [f for f in inside if any(f.derivative)]
+            if len(differentiated) > 1:
+                return "nonlinear"
+    return "quasi-linear"
+
+
+def _is_conservative(system: System, term: Term) -> bool:
+    if term.inner is not None:
+        outer = term.outer
+        return not (outer.factors or symbol_names(outer.prefactor) & {TIME, *system.axes}) and not (
+            scalar_fields(system, outer.prefactor)
+        )
+    differentiated = [f for f in term.outer.factors if any(f.derivative)]
+    return (
+        len(term.outer.factors) == 1
+        and len(differentiated) == 1
+        and not scalar_fields(system, term.outer.prefactor)
+        and not symbol_names(term.outer.prefactor) & {*system.axes}
+    )
+
+
+def principal_matrices(
+    system: System, numbers: Mapping[str, float]
+) -> dict[tuple[int, ...], np.ndarray]:
+    """Return the constant matrices A_α of ∂u/∂t = Σ A_α ∂^α u of a linear constant system.
+
+    Args:
+        system: a linear system of scalar fields with constant coefficients.
+        numbers: a value for each parameter.
+
+    Returns:
+        For each multi-index α, in coordinate order, a float64 matrix `(field, field)`; sources are
+        left out.
+    """
+    size = len(system.fields)
+    made: dict[tuple[int, ...], np.ndarray] = {}
+    zero = (0,) * system.dimension
+    for row, (info, terms) in enumerate(zip(system.fields, system.equations, strict=True)):
+        for alpha, column, value in _linear_entries(system, info, terms):
+            matrix = made.setdefault(alpha, np.zeros((size, size)))
+            names = {canonical_symbol(k): v for k, v in numbers.items()}
+            matrix[row, column] += float(value.xreplace(names))
+    made.setdefault(zero, np.zeros((size, size)))
+    return made
+
+
+def _linear_entries(
+    system: System, info: FieldInfo, terms: tuple[Term, ...]
+) -> list[tuple[tuple[int, ...], int, sp.Expr]]:
+    found: list[tuple[tuple[int, ...], int, sp.Expr]] = []
+    for term in terms:
+        product = term.inner or term.outer
+        shift = [0] * system.dimension
+        if term.axis is not None:
+            shift[term.axis] = 1
+        scale = term.outer.prefactor if term.inner is not None else sp.S.One
+        if product.factors:
+            factor = product.factors[0]
+            alpha = tuple(a + b for a, b in zip(factor.derivative, shift, strict=True))
+            column = system.field_names.index(factor.field)
+            found.append((alpha, column, scale * product.prefactor))
+        else:
+            for name in scalar_fields(system, product.prefactor):
+                symbol = canonical_symbol(name)
+                value = product.prefactor.coeff(symbol, 1)
+                found.append((tuple(shift), system.field_names.index(name), scale * value))
+    return found

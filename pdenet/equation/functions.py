@@ -1,0 +1,157 @@
+"""Which functions may stand in an equation, and canonical expressions compiled to array functions.
+
+Only expressions whose every symbol has passed `check_name` and whose every function is in the table
+below reach SymPy's code generator, and there all names are replaced by generated ones. No text is
+ever evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any  # arrays of NumPy or torch: whatever the back end's arithmetic returns
+
+import numpy as np
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from pdenet.equation.symbols import Component, D, Entry, canonical_symbol
+from pdenet.errors import EquationError
+
+FUNCTIONS: Mapping[str, type[sp.Basic]] = {
+    "sin": sp.sin,
+    "cos": sp.cos,
+    "tan": sp.tan,
+    "asin": sp.asin,
+    "acos": sp.acos,
+    "atan": sp.atan,
+    "atan2": sp.atan2,
+    "sinh": sp.sinh,
+    "cosh": sp.cosh,
+    "tanh": sp.tanh,
+    "exp": sp.exp,
+    "log": sp.log,
+    "Abs": sp.Abs,
+    "sign": sp.sign,
+    "Max": sp.Max,
+    "Min": sp.Min,
+    "Heaviside": sp.Heaviside,
+    "Piecewise": sp.Piecewise,
+}
+"""The pointwise functions of the language, by SymPy's names; `sqrt` is a power."""
+
+_STRUCTURE = (
+    sp.Add, sp.Mul, sp.Pow, sp.Number, sp.NumberSymbol, sp.Symbol, sp.Derivative, sp.Tuple,
+    sp.core.relational.Relational, sp.logic.boolalg.Boolean, sp.functions.elementary.piecewise.ExprCondPair,
+    Component, Entry, D, AppliedUndef,
+)  # fmt: skip
+
+
+def check_functions(expr: sp.Basic, text: str) -> None:
+    """Check that `expr` is made of arithmetic, derivatives and the functions of the language.
+
+    Raises:
+        EquationError: something else stands in it, such as an integral or a special function.
+    """
+    allowed = tuple(FUNCTIONS.values())
+    for node in sp.preorder_traversal(expr):
+        if not isinstance(node, _STRUCTURE + allowed):
+            raise EquationError(
+                f"an equation holds arithmetic, derivatives and {', '.join(FUNCTIONS)}; "
+                f"got {str(node)[:60]} ({type(node).__name__}) in {text[:200]}; rewrite it"
+            )
+
+
+def _numpy_table() -> dict[str, Callable[..., Any]]:
+    def reduce(function: Callable[..., Any]) -> Callable[..., Any]:
+        def over(*args: Any) -> Any:
+            made = args[0]
+            for one in args[1:]:
+                made = function(made, one)
+            return made
+
+        return over
+
+    return {
+        "Max": reduce(np.maximum),
+        "Min": reduce(np.minimum),
+        "Heaviside": lambda x, at_zero=0.5: np.heaviside(x, at_zero),
+    }
+
+
+@lru_cache(maxsize=2048)
+def compile_expression(expr: sp.Expr, names: tuple[str, ...]) -> Callable[..., Any]:
+    """Compile a canonical expression to a NumPy function of its named symbols.
+
+    Args:
+        expr: an expression in canonical symbols and coefficient functions c(x, y).
+        names: the symbols and coefficient functions, in the order of the arguments.
+
+    Returns:
+        A function of arrays (or numbers); constants come back as Python floats.
+
+    Raises:
+        EquationError: a name or a function of the expression is not one of the language.
+    """
+    expr = plain(expr)
+    check_functions(expr, str(expr))
+    missing = {s.name for s in expr.free_symbols} - set(names)
+    if missing:
+        raise EquationError(
+            f"the names {', '.join(names) or 'none'} are known here; got {sorted(missing)} in {expr}; "
+            "give values for them or rename them"
+        )
+    arguments = [sp.Dummy(f"a{k}") for k in range(len(names))]
+    table = dict(zip(map(canonical_symbol, names), arguments, strict=True))
+    return sp.lambdify(arguments, expr.xreplace(table), modules=[_numpy_table(), "numpy"], cse=True)
+
+
+def plain(expr: sp.Expr) -> sp.Expr:
+    """Return `expr` with every coefficient function c(x, y) replaced by the symbol of its name."""
+    table = {f: canonical_symbol(f.func.__name__) for f in expr.atoms(AppliedUndef)}
+    return expr.xreplace(table)
+
+
+def symbol_names(expr: sp.Expr) -> frozenset[str]:
+    """Return the names of the symbols and coefficient functions of a canonical expression."""
+    return frozenset(s.name for s in plain(expr).free_symbols)
+
+
+def evaluate(expr: sp.Expr, environment: Mapping[str, Any]) -> Any:
+    """Evaluate a canonical expression with NumPy arrays or numbers for its names.
+
+    Args:
+        expr: an expression in canonical symbols and coefficient functions.
+        environment: a value for each name; names that do not occur are ignored.
+
+    Returns:
+        An array broadcast from the values, or a float for a constant.
+
+    Raises:
+        EquationError: a name has no value.
+    """
+    names = tuple(sorted(symbol_names(expr) & set(environment)))
+    return compile_expression(expr, names)(*(environment[n] for n in names))
+
+
+def to_canonical(expr: sp.Expr, what: str, known: Sequence[str]) -> sp.Expr:
+    """Return a user's expression in canonical symbols, checked against the known names.
+
+    Args:
+        expr: an expression of the user: an initial state, a boundary value, a coefficient.
+        what: what it is, for the message.
+        known: the names that may occur.
+
+    Raises:
+        EquationError: an unknown name, the imaginary unit or an unknown function occurs.
+    """
+    if expr.has(sp.I, sp.nan, sp.oo, sp.zoo):
+        raise EquationError(f"{what} must be real and finite; got {expr}; change it")
+    check_functions(expr, f"{what} {expr}")
+    strange = sorted({s.name for s in expr.free_symbols} - set(known))
+    if strange:
+        raise EquationError(
+            f"{what} may hold {', '.join(known) or 'no symbols'}; got {', '.join(strange)} in "
+            f"{expr}; put in a number or use the equation's names"
+        )
+    return expr.xreplace({s: canonical_symbol(s.name) for s in expr.free_symbols})

@@ -1,0 +1,214 @@
+"""PDE: one equation object, with doors to the simulator and to the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any  # Any: values= takes numbers, arrays, tensors, expressions
+
+import sympy as sp
+
+from pdenet.equation import analysis, printing
+from pdenet.equation.reading import (
+    read_system,
+    scalar_equations,
+    solved_equations,
+    with_metadata,
+)
+from pdenet.equation.symbols import Coefficient, Component, VectorField, as_expression, is_field
+from pdenet.equation.system import Parameter, System
+from pdenet.errors import EquationError, ValuesError, suggest
+
+if TYPE_CHECKING:
+    from pdenet.discrete.boundary import Boundary
+    from pdenet.discrete.grid import Grid
+    from pdenet.simulate.solver import Solver
+
+
+def key_name(key: object) -> str:
+    """Return the name that a key of a mapping stands for.
+
+    Args:
+        key: a string, a SymPy symbol, a field, a vector field, a coefficient or a coefficient
+            function.
+
+    Raises:
+        ValuesError: the key is none of these.
+    """
+    if isinstance(key, str):
+        return key
+    if isinstance(key, sp.Symbol | Coefficient | VectorField | Component):
+        return str(key.name)
+    if isinstance(key, sp.core.function.AppliedUndef):
+        return str(key.func.__name__)
+    raise ValuesError(
+        f"names are given as a string, a symbol, a field or a coefficient; got {key!r} "
+        f"({type(key).__name__}); use the name"
+    )
+
+
+class PDE:
+    """A quasi-linear system of evolution equations, ∂u/∂t = F(x, t, u, ∂u, …).
+
+    Args:
+        equations: one `sympy.Eq`, several, or `Eq`s of matrices. An equation of second order in
+            time becomes two of first order; the generated component is named "u_t".
+        name: a short name for messages and files.
+        defaults: values that parameters have when `values=` leaves them out.
+        units: units of the parameters; what is not named is dimensionless.
+        descriptions: a few words on each parameter.
+        description: a sentence on the equation.
+        source: where the equation is from.
+
+    Raises:
+        EquationError: the equations are not of the language; the message says how to mend them.
+
+    Example:
+        >>> import sympy as sp
+        >>> from pdenet import PDE, coordinates, fields
+        >>> t, x, y = coordinates("t x y")
+        >>> u = fields("u", (t, x, y))
+        >>> D = sp.Symbol("D", positive=True)
+        >>> print(PDE(sp.Eq(u.diff(t), D * (u.diff(x, 2) + u.diff(y, 2)))))
+        u_t = D (u_xx + u_yy)
+    """
+
+    def __init__(
+        self,
+        *equations: object,
+        name: str = "",
+        defaults: Mapping[Any, Any] | None = None,
+        units: Mapping[Any, str] | None = None,
+        descriptions: Mapping[Any, str] | None = None,
+        description: str = "",
+        source: str = "",
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.source = source
+        self.equations = scalar_equations(equations)
+        system = read_system(self.equations)
+        self.system: System = with_metadata(
+            system, _metadata(system, defaults or {}, units or {}, descriptions or {})
+        )
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Everything that `values=` fills in: scalars, functions, tensors and sizes, by name."""
+        return self.system.parameters
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields of the first-order system."""
+        return self.system.field_names
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The space coordinates."""
+        return self.system.axes
+
+    @cached_property
+    def analysis(self) -> analysis.Analysis:
+        """Order, kind (linear, quasi-linear, nonlinear) and more; see `Analysis`."""
+        return analysis.analyse(self.system)
+
+    def with_sources(self, sources: Mapping[Any, sp.Expr]) -> PDE:
+        """Return the PDE with sources added, each to the equation of its field.
+
+        Args:
+            sources: for each field (or its name), an expression in x, y, z, t and parameters. For
+                a field of second order in time it is added to u_tt.
+
+        Returns:
+            A PDE with the same parameters and defaults.
+
+        Raises:
+            EquationError: a field is unknown.
+
+        Example:
+            >>> import sympy as sp
+            >>> from pdenet import catalogue
+            >>> x = sp.Symbol("x")
+            >>> print(catalogue["burgers_1d"].with_sources({"u": sp.sin(x)}))
+            u_t = nu u_xx - u u_x + sin(x)
+        """
+        table = {key_name(k): as_expression(v, "a source") for k, v in sources.items()}
+        written = [f.name for f in self.system.fields if f.rate_of is None]
+        unknown = [k for k in table if k not in written]
+        if unknown:
+            raise EquationError(
+                f"sources belong to the fields {', '.join(written)}; got {unknown[0]!r}."
+                f"{suggest(unknown[0], written)}"
+            )
+        equations = [
+            sp.Eq(left, right + table.get(name, sp.S.Zero))
+            for name, left, right in solved_equations(self.system)
+        ]
+        return PDE(
+            *equations,
+            name=self.name,
+            defaults={p.name: p.default for p in self.parameters if p.default is not None},
+            units={p.name: p.unit for p in self.parameters},
+            descriptions={p.name: p.description for p in self.parameters},
+            description=self.description,
+            source=self.source,
+        )
+
+    def to_solver(self, grid: Grid, boundary: Boundary, **options: Any) -> Solver:
+        """Compile to an explicit finite-difference simulator; see `pdenet.Solver`."""
+        from pdenet.simulate.solver import Solver
+
+        return Solver(self, grid, boundary, **options)
+
+    def latex(self) -> str:
+        """Return the equations in LaTeX, without dollar signs."""
+        lines = [printing.latex(equation) for equation in self.equations]
+        if len(lines) == 1:
+            return lines[0]
+        body = r" \\ ".join(line.replace(" = ", " &= ", 1) for line in lines)
+        return rf"\begin{{aligned}} {body} \end{{aligned}}"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def __str__(self) -> str:
+        return "\n".join(printing.text(equation) for equation in self.equations)
+
+    def __repr__(self) -> str:
+        label = f" {self.name}" if self.name else ""
+        return f"<PDE{label}: {'; '.join(str(self).splitlines())}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PDE) and self.system == other.system
+
+    def __hash__(self) -> int:
+        return hash(self.system)
+
+
+def _metadata(
+    system: System, defaults: Mapping[Any, Any], units: Mapping[Any, str], texts: Mapping[Any, str]
+) -> dict[str, Parameter]:
+    known = {p.name: p for p in system.parameters}
+    tables = [{key_name(k): v for k, v in table.items()} for table in (defaults, units, texts)]
+    for table in tables:
+        for name in table:
+            if name not in known:
+                raise EquationError(
+                    f"metadata belongs to the parameters {', '.join(known) or 'none'}; got "
+                    f"{name!r}.{suggest(name, known)}"
+                )
+    return {
+        name: Parameter(
+            name,
+            p.kind,
+            p.shape,
+            p.arguments,
+            default=tables[0].get(name),
+            unit=tables[1].get(name, "dimensionless"),
+            description=tables[2].get(name, ""),
+        )
+        for name, p in known.items()
+    }
+
+
+__all__ = ["PDE", "is_field", "key_name"]

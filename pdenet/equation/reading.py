@@ -1,0 +1,498 @@
+"""From SymPy equations to a System: who is a field, what is solved for, what is a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from pdenet.equation.canonical import Reader, expand
+from pdenet.equation.functions import check_functions
+from pdenet.equation.symbols import (
+    SPACE,
+    TIME,
+    Component,
+    D,
+    Entry,
+    Index,
+    canonical_symbol,
+    check_name,
+    is_field,
+)
+from pdenet.equation.system import FieldInfo, Parameter, System, Term
+from pdenet.errors import EquationError
+
+RATE_SUFFIX = f"_{TIME}"
+
+
+def scalar_equations(equations: Sequence[object]) -> tuple[sp.Eq, ...]:
+    """Flatten equations and matrix equations into scalar `sympy.Eq`, symbols made canonical.
+
+    Raises:
+        EquationError: something is no equation, is trivially true or false, or shapes differ.
+    """
+    flat: list[sp.Eq] = []
+    for equation in equations:
+        if isinstance(equation, list | tuple):
+            flat += scalar_equations(equation)
+            continue
+        if not isinstance(equation, sp.Eq):
+            hint = (
+                "its two sides are identical or can never be equal"
+                if equation in (sp.true, sp.false, True, False)
+                else f"a {type(equation).__name__}"
+            )
+            raise EquationError(
+                f"an equation sympy.Eq(left, right) was expected; got {str(equation)[:80]!r} "
+                f"({hint}); write sp.Eq(u.diff(t), ...)"
+            )
+        left, right = equation.args
+        if isinstance(left, sp.MatrixBase) or isinstance(right, sp.MatrixBase):
+            shapes = getattr(left, "shape", ()), getattr(right, "shape", ())
+            if shapes[0] != shapes[1]:
+                raise EquationError(
+                    f"both sides of a matrix equation have one shape; got {shapes[0]} and "
+                    f"{shapes[1]} in {str(equation)[:120]}; reshape one"
+                )
+            flat += [
+                sp.Eq(a, b, evaluate=False)
+                for a, b in zip(left, right, strict=True)
+            ]
+        else:
+            flat.append(equation)
+    if not flat:
+        raise EquationError("a PDE needs at least one sympy.Eq; got none; write sp.Eq(u.diff(t), …)")
+    return tuple(_canonical_symbols(equation) for equation in flat)
+
+
+def _canonical_symbols(equation: sp.Eq) -> sp.Eq:
+    """Replace every symbol by the one that stands for its name, and carry out stray derivatives."""
+    table: dict[sp.Basic, sp.Basic] = {}
+    for symbol in equation.atoms(sp.Symbol):
+        if isinstance(symbol, Index) or (symbol.is_integer and _is_size(symbol, equation)):
+            continue
+        if symbol.is_real is False:
+            raise EquationError(
+                f"symbols stand for real numbers; got {symbol} with complex assumptions in "
+                f"{equation}; split real and imaginary parts into two fields"
+            )
+        table[symbol] = canonical_symbol(check_name(symbol.name, "symbol"))
+    left, right = (_with_symbols(side, table) for side in equation.args)
+    for side in (left, right):
+        if side.has(sp.I):
+            raise EquationError(
+                f"coefficients are real; got {side}, which holds the imaginary unit; "
+                "split real and imaginary parts into two fields"
+            )
+        if side.has(sp.nan, sp.oo, -sp.oo, sp.zoo):
+            raise EquationError(
+                f"coefficients are finite; got {side}; remove the infinite or undefined part"
+            )
+    return sp.Eq(left, right, evaluate=False)
+
+
+def _with_symbols(side: sp.Basic, table: dict[sp.Basic, sp.Basic]) -> sp.Expr:
+    if not isinstance(side, sp.Expr):
+        raise EquationError(
+            f"both sides of an equation are expressions; got {side} ({type(side).__name__}); "
+            "write sp.Eq(u.diff(t), ...)"
+        )
+    # Derivatives of anything but a field, such as an unevaluated product, are carried out.
+    made = side.xreplace(table)
+    for _ in range(8):
+        stray = {
+            d: d.doit(deep=False)
+            for d in made.atoms(sp.Derivative)
+            if not (is_field(d.expr) or isinstance(d.expr, AppliedUndef | sp.Derivative))
+        }
+        if not stray:
+            return made
+        made = made.xreplace(stray)
+    raise EquationError(f"a derivative could not be carried out in {side}; simplify the equation")
+
+
+def _is_size(symbol: sp.Symbol, equation: sp.Eq) -> bool:
+    sizes = [c.size for c in equation.atoms(Component)]
+    sizes += [s for e in equation.atoms(Entry) for s in e.shape]
+    return any(symbol in size.free_symbols for size in sizes)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What each name of the equations stands for."""
+
+    axes: tuple[str, ...]
+    fields: tuple[str, ...]
+
+
+def read_system(equations: Sequence[sp.Eq]) -> System:
+    """Read scalar equations into a first-order `System` in canonical form.
+
+    Raises:
+        EquationError: see the messages; each names the equation and says what to do.
+    """
+    residuals = [expand(equation.lhs - equation.rhs) for equation in equations]
+    texts = [f"{e.lhs} = {e.rhs}" if len(str(e)) < 200 else str(e)[:200] + "…" for e in equations]
+    everything = sp.Tuple(*residuals)
+    axes = _axes(everything)
+    for residual, text in zip(residuals, texts, strict=True):
+        _check_coordinates(residual, axes, text)
+        check_functions(residual, text)
+    targets, rights = _solve_for_rates(residuals, texts, axes)
+    infos, sides = _first_order(targets, rights)
+    parameters = _parameters(sp.Tuple(*rights.values()), axes, infos)
+    made: list[tuple[Term, ...]] = []
+    for info, (free, side) in zip(infos, sides, strict=True):
+        text = f"the equation of {info.name!r}"
+        made.append(Reader(axes, free, text).read(side))
+    system = System(axes, tuple(infos), tuple(made), parameters)
+    _check_ranges(system)
+    return system
+
+
+def _field_name(field: sp.Expr) -> str:
+    return field.name if isinstance(field, Component) else str(field.func.__name__)
+
+
+def _fields_in(expr: sp.Basic) -> list[sp.Expr]:
+    found = [f for f in expr.atoms(AppliedUndef) if is_field(f)]
+    return found + list(expr.atoms(Component))
+
+
+def _axes(everything: sp.Basic) -> tuple[str, ...]:
+    """Return the space coordinates that all fields share."""
+    found = _fields_in(everything)
+    if not found:
+        raise EquationError(
+            f"no field found in {everything}; fields are functions of (t, x), (t, x, y) or "
+            "(t, x, y, z), made with pn.fields or pn.VectorField"
+        )
+    kinds: dict[tuple[str, ...], str] = {}
+    for field in found:
+        coords = field.coordinates if isinstance(field, Component) else field.args
+        kinds.setdefault(tuple(c.name for c in coords[1:]), _field_name(field))
+    if len(kinds) > 1:
+        shown = ", ".join(f"{name}{('t', *axes)}" for axes, name in kinds.items())
+        raise EquationError(
+            f"all fields depend on the same coordinates; got {shown}; a coefficient that does not "
+            "depend on t leaves t out"
+        )
+    return next(iter(kinds))
+
+
+def _check_coordinates(residual: sp.Expr, axes: tuple[str, ...], text: str) -> None:
+    for name in SPACE[len(axes) :]:
+        if canonical_symbol(name) in residual.free_symbols:
+            raise EquationError(
+                f"the fields depend on (t, {', '.join(axes)}); got the coordinate {name} in {text}; "
+                "add it to the fields or rename the parameter"
+            )
+    for derivative in residual.atoms(sp.Derivative):
+        for symbol, _ in derivative.variable_count:
+            if symbol.name not in (TIME, *axes):
+                raise EquationError(
+                    f"derivatives are taken along t, {', '.join(axes)}; got {derivative} in {text}"
+                )
+
+
+def _rates(expr: sp.Basic) -> set[sp.Derivative]:
+    return {d for d in expr.atoms(sp.Derivative) if _time_order(d) and is_field(d.expr)}
+
+
+def _time_order(derivative: sp.Derivative) -> int:
+    orders = dict(derivative.variable_count)
+    return int(orders.get(canonical_symbol(TIME), 0))
+
+
+def _solve_for_rates(
+    residuals: Sequence[sp.Expr], texts: Sequence[str], axes: tuple[str, ...]
+) -> tuple[list[tuple[sp.Expr, int]], dict[sp.Expr, sp.Expr]]:
+    """Solve the equations for the highest time derivative of each field.
+
+    Returns:
+        The fields with the order (1 or 2) of their equation, in order of appearance, and each
+        field's right side.
+    """
+    orders: dict[str, int] = {}
+    symbols: dict[str, sp.Expr] = {}
+    for residual, text in zip(residuals, texts, strict=True):
+        mine = _rates(residual)
+        for rate in sorted(mine, key=str):
+            name, order = _field_name(rate.expr), _time_order(rate)
+            if order > 2:
+                raise EquationError(
+                    f"time derivatives up to order 2 are read; got {rate} in {text}; "
+                    "introduce a field for an inner one"
+                )
+            orders[name] = max(orders.get(name, 0), order)
+            symbols.setdefault(name, rate.expr)
+        if not mine:
+            raise EquationError(
+                f"each equation holds a time derivative of its field; got none in {text}; "
+                "write sp.Eq(u.diff(t), ...)"
+            )
+    unsolved = {_field_name(f) for r in residuals for f in _fields_in(r)} - set(orders)
+    if unsolved:
+        raise EquationError(
+            f"every field has an equation; got none for {', '.join(sorted(unsolved))}; add one, or "
+            "write a coefficient as a function of the space coordinates alone, c(x, y)"
+        )
+    if len(orders) != len(residuals):
+        raise EquationError(
+            f"one equation a field was expected; got {len(residuals)} equations for the fields "
+            f"{', '.join(orders)}; remove or merge {len(residuals) - len(orders)}"
+        )
+    highest = [sp.Derivative(symbols[n], (canonical_symbol(TIME), orders[n])) for n in orders]
+    targets = [(symbols[n], orders[n]) for n in orders]
+    rights: dict[sp.Expr, sp.Expr] = {}
+    vectors = [isinstance(symbols[n], Component) for n in orders]
+    if any(vectors):
+        for residual, text in zip(residuals, texts, strict=True):
+            field, right = _solve_one(residual, highest, text)
+            rights[field] = right
+    else:
+        rights = _solve_scalars(residuals, texts, highest)
+    for (field, _), text in zip(targets, texts, strict=True):
+        if field not in rights:
+            raise EquationError(f"two equations for one field; got a second one in {text}")
+        _check_mixed(rights[field], orders, text)
+    return targets, rights
+
+
+def _solve_one(
+    residual: sp.Expr, highest: Sequence[sp.Expr], text: str
+) -> tuple[sp.Expr, sp.Expr]:
+    """Solve one equation of a system with vector fields, which holds one rate with a constant."""
+    here = [h for h in highest if residual.has(h)]
+    if len(here) != 1:
+        raise EquationError(
+            f"an equation of vector fields holds one time derivative of highest order, with one "
+            f"index; got {here or 'another index'} in {text}; solve for it by hand"
+        )
+    amount = residual.coeff(here[0])
+    rest = expand(residual - amount * here[0])
+    _check_rate_coefficient(amount, rest, here[0], text)
+    return here[0].expr, expand(-rest / amount)
+
+
+def _check_rate_coefficient(
+    amount: sp.Expr, rest: sp.Expr, rate: sp.Expr, text: str
+) -> None:
+    if rest.has(rate) or amount == 0 or amount.has(Component, Entry, D) or _fields_in(amount):
+        raise EquationError(
+            f"time derivatives enter linearly, with coefficients free of the fields; got {rate} "
+            f"otherwise in {text}; divide the equation so that the rate stands alone"
+        )
+
+
+def _solve_scalars(
+    residuals: Sequence[sp.Expr], texts: Sequence[str], highest: Sequence[sp.Expr]
+) -> dict[sp.Expr, sp.Expr]:
+    dummies = {h: sp.Dummy(f"rate{k}") for k, h in enumerate(highest)}
+    unknowns = list(dummies.values())
+    rows = []
+    for residual, text in zip(residuals, texts, strict=True):
+        row = residual.xreplace(dummies)
+        for rate, unknown in dummies.items():
+            amount = row.diff(unknown)
+            if amount.has(*unknowns) or _fields_in(amount):
+                raise EquationError(
+                    f"time derivatives enter linearly, with coefficients free of the fields; got "
+                    f"{rate} otherwise in {text}; divide the equation so that the rate stands alone"
+                )
+        rows.append(row)
+    matrix = sp.Matrix([[row.diff(v) for v in unknowns] for row in rows])
+    rest = sp.Matrix([-row.xreplace(dict.fromkeys(unknowns, sp.S.Zero)) for row in rows])
+    if sp.cancel(matrix.det()) == 0:
+        raise EquationError(
+            "the equations determine each field's time derivative once; got "
+            f"{'; '.join(texts)}, which hold two equations for one field or a rate that cancels; "
+            "remove the redundant one"
+        )
+    if matrix.is_diagonal():
+        solved = [rest[k] / matrix[k, k] for k in range(len(unknowns))]
+    else:
+        inverse = matrix.inv().applyfunc(sp.cancel)
+        solved = list(inverse * rest)
+    return {h.expr: expand(s) for h, s in zip(highest, solved, strict=True)}
+
+
+def _check_mixed(right: sp.Expr, orders: dict[str, int], text: str) -> None:
+    """A rate on the right side is admitted where it is a field of the first-order system."""
+    for rate in _rates(right):
+        name = _field_name(rate.expr)
+        if _time_order(rate) >= orders.get(name, 0):
+            raise EquationError(
+                f"the right side holds no time derivative but u_t of a field of second order; got "
+                f"{rate} in {text}; solve the equation for it"
+            )
+
+
+def _first_order(
+    targets: Sequence[tuple[sp.Expr, int]], rights: dict[sp.Expr, sp.Expr]
+) -> tuple[list[FieldInfo], list[tuple[Index | None, sp.Expr]]]:
+    """Turn u_tt = f(u, u_t) into u_t = v, v_t = f(u, v) with v named "u_t"."""
+    names = {_field_name(f) for f, _ in targets}
+    rate_fields: dict[sp.Expr, sp.Expr] = {}
+    for field, order in targets:
+        if order == 2:
+            rate_fields[field] = rate_field(field)
+            if _field_name(rate_fields[field]) in names:
+                raise EquationError(
+                    f"the time derivative of {_field_name(field)!r} is named "
+                    f"{_field_name(field) + RATE_SUFFIX!r}; got a field of that name; rename it"
+                )
+
+    def replaced(right: sp.Expr) -> sp.Expr:
+        table: dict[sp.Basic, sp.Basic] = {}
+        for rate in _rates(right):
+            base = next(f for f in rate_fields if _field_name(f) == _field_name(rate.expr))
+            new = rate_fields[base]
+            if isinstance(new, Component):
+                new = Component(new.args[0], new.size, rate.expr.index, *new.coordinates)
+            space = [(s, c) for s, c in rate.variable_count if s.name != TIME]
+            table[rate] = sp.Derivative(new, *space) if space else new
+        return right.xreplace(table)
+
+    infos: list[FieldInfo] = []
+    sides: list[tuple[Index | None, sp.Expr]] = []
+    rates: list[tuple[FieldInfo, tuple[Index | None, sp.Expr]]] = []
+    for field, order in targets:
+        vector = isinstance(field, Component)
+        size, free = (field.size, field.index) if vector else (None, None)
+        name, right = _field_name(field), replaced(rights[field])
+        infos.append(FieldInfo(name, size))
+        if order == 1:
+            sides.append((free, right))
+        else:
+            sides.append((free, rate_fields[field]))
+            info = FieldInfo(name + RATE_SUFFIX, size, rate_of=name)
+            rates.append((info, (free, right)))
+    return infos + [r[0] for r in rates], sides + [r[1] for r in rates]
+
+
+def rate_field(field: sp.Expr) -> sp.Expr:
+    """Return the field that stands for the time derivative of `field`."""
+    if isinstance(field, Component):
+        return Component(canonical_symbol(field.name + RATE_SUFFIX), *field.args[1:])
+    return sp.Function(field.func.__name__ + RATE_SUFFIX)(*field.args)
+
+
+def _parameters(
+    everything: sp.Basic, axes: tuple[str, ...], infos: Iterable[FieldInfo]
+) -> tuple[Parameter, ...]:
+    """List what `values=` must give, and check that each name has one meaning."""
+    found: dict[str, Parameter] = {}
+
+    def add(parameter: Parameter) -> None:
+        other = found.setdefault(parameter.name, parameter)
+        if other != parameter:
+            raise EquationError(
+                f"a name has one meaning; got {parameter.name!r} as a {other.kind} "
+                f"{other.shape or other.arguments} and as a {parameter.kind} "
+                f"{parameter.shape or parameter.arguments}; rename one"
+            )
+
+    sizes: set[sp.Symbol] = set()
+    for entry in everything.atoms(Entry):
+        add(Parameter(entry.name, "tensor", shape=entry.shape))
+        for size in entry.shape:
+            sizes |= size.free_symbols
+    for info in infos:
+        if info.size is not None:
+            sizes |= info.size.free_symbols
+    for function in everything.atoms(AppliedUndef):
+        if is_field(function):
+            continue
+        names = tuple(getattr(a, "name", str(a)) for a in function.args)
+        if not set(names) <= set(axes) or len(set(names)) < len(names):
+            raise EquationError(
+                f"an unknown function is a field of (t, {', '.join(axes)}) or a coefficient of "
+                f"distinct space coordinates, c({', '.join(axes)}); got {function}; "
+                "pointwise functions are SymPy's own, such as sp.tanh(u)"
+            )
+        name = check_name(function.func.__name__, "coefficient")
+        add(Parameter(name, "function", arguments=names))
+    for size in sizes:
+        add(Parameter(size.name, "size"))
+    structural = {canonical_symbol(n) for n in (TIME, *axes)} | sizes
+    structural |= {e.args[0] for e in everything.atoms(Entry)}
+    structural |= {c.args[0] for c in everything.atoms(Component)}
+    for symbol in everything.free_symbols - structural:
+        if not isinstance(symbol, Index):
+            add(Parameter(symbol.name, "scalar"))
+    clash = {i.name for i in infos} & set(found)
+    if clash:
+        raise EquationError(
+            f"a name has one meaning; got {sorted(clash)} as field and as parameter; rename one"
+        )
+    return tuple(found[name] for name in sorted(found))
+
+
+def _check_ranges(system: System) -> None:
+    """Check that every index runs over one range, and that free indices fit."""
+    for target, term in system.terms():
+        for index in term.indices():
+            sizes = {
+                size
+                for use in term.coefficients()
+                for name, size in zip(use.indices, system.parameter(use.name).shape, strict=True)
+                if name == index
+            }
+            sizes |= {
+                system.field(f.field).size for f in term.factors() if f.index == index
+            }
+            if index == "i" and target.size is not None:
+                sizes.add(target.size)
+            if len(sizes) > 1:
+                shown = " and ".join(sorted(map(str, sizes)))
+                raise EquationError(
+                    f"an index runs over one range; in the equation of {target.name!r} the index "
+                    f"of {system.expression(term)} that canonical form calls {index!r} runs over "
+                    f"{shown}; give coefficients and fields matching sizes"
+                )
+
+
+def solved_equations(system: System) -> list[tuple[str, sp.Expr, sp.Expr]]:
+    """Return the equations as a user would write them, solved for the highest time derivatives.
+
+    Returns:
+        For each field that is not a generated one: its name, ∂u/∂t or ∂²u/∂t², and the right side.
+    """
+    time = canonical_symbol(TIME)
+    rates = {f.rate_of: f.name for f in system.fields if f.rate_of}
+    made: list[tuple[str, sp.Expr, sp.Expr]] = []
+    for info in system.fields:
+        if info.rate_of:
+            continue
+        field = system.symbol(info.name)
+        if info.name not in rates:
+            made.append((info.name, sp.Derivative(field, time), system.right_side(info.name)))
+            continue
+        right = system.right_side(rates[info.name])
+        back: dict[sp.Basic, sp.Basic] = {}
+        for one in _fields_in(right):
+            base = next((f for f, rate in rates.items() if rate == _field_name(one)), None)
+            if base is not None:
+                index = one.index.name if isinstance(one, Component) else None
+                back[one] = sp.Derivative(system.symbol(base, index), time)
+        made.append((info.name, sp.Derivative(field, (time, 2)), right.xreplace(back)))
+    return made
+
+
+def with_metadata(system: System, table: dict[str, Parameter]) -> System:
+    """Return `system` with defaults, units and descriptions put into its parameters."""
+    made = tuple(
+        replace(
+            p,
+            default=table[p.name].default,
+            unit=table[p.name].unit,
+            description=table[p.name].description,
+        )
+        if p.name in table
+        else p
+        for p in system.parameters
+    )
+    return replace(system, parameters=made)

@@ -1,0 +1,127 @@
+"""Every error that pdenet raises on purpose, and the sentence that offers a near name.
+
+One base class, `PdenetError`; each error is also a `ValueError`, `KeyError`, `ImportError` or
+`RuntimeError`, where Python's habit asks for that. A message has three parts: what was expected,
+what arrived, what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+import numpy as np
+
+
+class PdenetError(Exception):
+    """Base class of all errors that pdenet raises on purpose."""
+
+
+class EquationError(PdenetError, ValueError):
+    """An equation that the language does not admit."""
+
+
+class ParseError(EquationError):
+    """A text that is not an equation of the language."""
+
+
+class GridError(PdenetError, ValueError):
+    """A grid that makes no sense, or is too small for the stencils."""
+
+
+class BoundaryError(PdenetError, ValueError):
+    """A side without a condition, with two, or with one that cannot be meant."""
+
+
+class StencilError(PdenetError, ValueError):
+    """A derivative or an accuracy for which there is no stencil."""
+
+
+class SchemeError(PdenetError, ValueError):
+    """A combination of equation, space discretisation and stepper that does not exist."""
+
+
+class ValuesError(PdenetError, ValueError):
+    """Values of parameters or coefficients that are missing, unknown or of the wrong kind."""
+
+
+class InitialStateError(PdenetError, ValueError):
+    """An initial state that does not fit the equation or the grid."""
+
+
+class TimeError(PdenetError, ValueError):
+    """A time, a time step or an interval that makes no sense."""
+
+
+class BackendError(PdenetError, ValueError):
+    """A back end, dtype or device that does not exist here."""
+
+
+class StabilityError(PdenetError, ValueError):
+    """A time step, or a combination of schemes, that is unstable."""
+
+
+class IllPosedError(StabilityError):
+    """An equation whose own growth rate is unbounded, such as the backward heat equation."""
+
+
+class CommandError(PdenetError, ValueError):
+    """A command line or a TOML file that asks for something that does not exist."""
+
+
+class ResultError(PdenetError, RuntimeError):
+    """A result that cannot be written, read or resumed."""
+
+
+class MissingExtraError(PdenetError, ImportError):
+    """An optional package is needed; the message names the extra to install."""
+
+
+class UnknownNameError(PdenetError, KeyError):
+    """A name that a mapping of pdenet does not hold."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would print the repr of the message
+
+
+class BlowUpError(PdenetError, RuntimeError):
+    """The state ceased to be finite.
+
+    Attributes:
+        step: the step, counted from 1, whose result is not finite.
+        time: the time at the end of that step.
+        field: the component that holds the first non-finite value.
+        cell: its place in array order, `(row, column)` in two dimensions.
+        last_good: the last state that was finite, shape `(component, *space)`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: int,
+        time: float,
+        field: str,
+        cell: tuple[int, ...],
+        last_good: np.ndarray,
+    ) -> None:
+        super().__init__(message)
+        self.step = step
+        self.time = time
+        self.field = field
+        self.cell = cell
+        self.last_good = last_good
+
+
+class StabilityWarning(UserWarning):
+    """A run goes on although it was found to be unstable (`stability="warn"`)."""
+
+
+class BoundaryWarning(UserWarning):
+    """Boundary conditions that contradict one another at a corner."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'heat'?" where a known name is near `name`, else an empty string."""
+    near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,41 @@
+"""What holds for every test: one thread a worker, no screen, a named hypothesis profile."""
+
+from __future__ import annotations
+
+import os
+
+# Before anything loads NumPy, torch or Matplotlib, and by the environment, so that programs started
+# by tests inherit it. One thread: workers share the cores, and sums do not depend on how many there
+# are. Agg: no screen is needed.
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+import pytest  # noqa: E402 (the environment comes first)
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+# No deadline: the first example of a test may compile or import something large.
+# fast: while writing; ci: before every merge; deep: overnight, or after a change of numerics.
+for _name, _examples in (("fast", 10), ("ci", 50), ("deep", 500)):
+    settings.register_profile(
+        _name,
+        max_examples=_examples,
+        deadline=None,
+        # A red test must be red again on the next machine.
+        derandomize=_name == "ci",
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "fast"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked `gpu` where there is no CUDA device; ask torch only if something is."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
