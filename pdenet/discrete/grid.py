@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Protocol, TypeAlias
+from typing import Protocol, SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from pdenet.errors import GridError
 AXES = ("x", "y", "z")
 
 #: (low, high, points); the two ends may be exact SymPy numbers such as ``sp.pi``.
-Interval: TypeAlias = tuple[float | sp.Expr, float | sp.Expr, int]
+Interval: TypeAlias = tuple[float | sp.Expr, float | sp.Expr, SupportsIndex]
 Nodes: TypeAlias = npt.NDArray[np.float64]
 
 

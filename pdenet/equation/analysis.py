@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import sympy as sp
 
 from pdenet.equation.functions import symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
-from pdenet.equation.system import FieldInfo, System, Term
+from pdenet.equation.system import Product, System, Term
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,7 @@ class Analysis:
 def analyse(system: System) -> Analysis:
     """Classify a system; the work does not depend on grids or on sizes of vector fields."""
     order = max((term_order(t) for _, t in system.terms()), default=0)
-    variable = any(
-        symbol_names(p.prefactor) & {TIME, *system.axes} and _holds_fields(system, t)
-        for _, t in system.terms()
-        for p in t.products
-    ) or any(p.kind == "function" for p in system.parameters)
+    variable = any(_varies(system, p) for _, t in system.terms() for p in t.products)
     return Analysis(
         order=order,
         time_order=2 if any(f.rate_of for f in system.fields) else 1,
@@ -71,8 +65,22 @@ def scalar_fields(system: System, expr: sp.Expr) -> frozenset[str]:
     return symbol_names(expr) & frozenset(system.field_names)
 
 
-def _holds_fields(system: System, term: Term) -> bool:
-    return bool(term.factors()) or any(scalar_fields(system, p.prefactor) for p in term.products)
+def varying_names(system: System) -> frozenset[str]:
+    """Return the names that make a coefficient vary: coordinates, t and coefficient functions."""
+    functions = {p.name for p in system.parameters if p.kind == "function"}
+    return frozenset({TIME, *system.axes} | functions)
+
+
+def _varies(system: System, product: Product) -> bool:
+    """Tell whether a coefficient varies; a source such as sin(x) beside u is none."""
+    varying = varying_names(system)
+    if product.factors:
+        return bool(symbol_names(product.prefactor) & varying)
+    # Undifferentiated terms are collected in one prefactor; each stands for itself.
+    return any(
+        symbol_names(part) & varying and scalar_fields(system, part)
+        for part in sp.Add.make_args(product.prefactor)
+    )
 
 
 def degree(system: System, term: Term) -> int:
@@ -123,51 +131,3 @@ def _is_conservative(system: System, term: Term) -> bool:
         and not scalar_fields(system, term.outer.prefactor)
         and not symbol_names(term.outer.prefactor) & {*system.axes}
     )
-
-
-def principal_matrices(
-    system: System, numbers: Mapping[str, float]
-) -> dict[tuple[int, ...], np.ndarray]:
-    """Return the constant matrices A_α of ∂u/∂t = Σ A_α ∂^α u of a linear constant system.
-
-    Args:
-        system: a linear system of scalar fields with constant coefficients.
-        numbers: a value for each parameter.
-
-    Returns:
-        For each multi-index α, in coordinate order, a float64 matrix `(field, field)`; sources are
-        left out.
-    """
-    size = len(system.fields)
-    made: dict[tuple[int, ...], np.ndarray] = {}
-    zero = (0,) * system.dimension
-    for row, (info, terms) in enumerate(zip(system.fields, system.equations, strict=True)):
-        for alpha, column, value in _linear_entries(system, info, terms):
-            matrix = made.setdefault(alpha, np.zeros((size, size)))
-            names = {canonical_symbol(k): v for k, v in numbers.items()}
-            matrix[row, column] += float(value.xreplace(names))
-    made.setdefault(zero, np.zeros((size, size)))
-    return made
-
-
-def _linear_entries(
-    system: System, info: FieldInfo, terms: tuple[Term, ...]
-) -> list[tuple[tuple[int, ...], int, sp.Expr]]:
-    found: list[tuple[tuple[int, ...], int, sp.Expr]] = []
-    for term in terms:
-        product = term.inner or term.outer
-        shift = [0] * system.dimension
-        if term.axis is not None:
-            shift[term.axis] = 1
-        scale = term.outer.prefactor if term.inner is not None else sp.S.One
-        if product.factors:
-            factor = product.factors[0]
-            alpha = tuple(a + b for a, b in zip(factor.derivative, shift, strict=True))
-            column = system.field_names.index(factor.field)
-            found.append((alpha, column, scale * product.prefactor))
-        else:
-            for name in scalar_fields(system, product.prefactor):
-                symbol = canonical_symbol(name)
-                value = product.prefactor.coeff(symbol, 1)
-                found.append((tuple(shift), system.field_names.index(name), scale * value))
-    return found

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
+from pdenet.equation.arithmetic import MAX_TERMS, check_expansion
 from pdenet.equation.symbols import (
     TIME,
     Component,
@@ -35,14 +36,18 @@ from pdenet.equation.system import (
 from pdenet.errors import EquationError
 
 MAX_ORDER = 4  # the highest order for which there are stencils
-MAX_TERMS = 20_000  # an expansion beyond this is a mistake, not an equation
 # Names of summed indices in canonical form; the free index is FREE_INDEX.
 _SUMMED = tuple("jklmnpqrabcdefgh")
 _MAX_SUMMED = 7  # 7! = 5040 namings are compared; the paper's systems have at most three
 
 
 def expand(expr: sp.Expr) -> sp.Expr:
-    """Return `expr` multiplied out, with decimals as rationals and functions left as they are."""
+    """Return `expr` multiplied out, with decimals as rationals and functions left as they are.
+
+    Raises:
+        EquationError: there would be more than `MAX_TERMS` terms; found before they are made.
+    """
+    check_expansion(expr)
     floats = {f: sp.Rational(repr(float(f))) for f in expr.atoms(sp.Float)}
     if floats:
         expr = expr.xreplace(floats)

@@ -21,7 +21,7 @@ from pdenet.equation.symbols import (
     check_name,
     is_field,
 )
-from pdenet.equation.system import FieldInfo, Parameter, System, Term
+from pdenet.equation.system import FREE_INDEX, FieldInfo, Parameter, System, Term
 from pdenet.errors import EquationError
 
 RATE_SUFFIX = f"_{TIME}"
@@ -444,7 +444,7 @@ def _check_ranges(system: System) -> None:
             sizes |= {
                 system.field(f.field).size for f in term.factors() if f.index == index
             }
-            if index == "i" and target.size is not None:
+            if index == FREE_INDEX and target.size is not None:
                 sizes.add(target.size)
             if len(sizes) > 1:
                 shown = " and ".join(sorted(map(str, sizes)))
@@ -480,6 +480,32 @@ def solved_equations(system: System) -> list[tuple[str, sp.Expr, sp.Expr]]:
                 back[one] = sp.Derivative(system.symbol(base, index), time)
         made.append((info.name, sp.Derivative(field, (time, 2)), right.xreplace(back)))
     return made
+
+
+def substituted(system: System, table: dict[str, sp.Expr]) -> System:
+    """Return `system` with coefficient functions replaced by expressions, again in canonical form.
+
+    Args:
+        system: the system.
+        table: for the name of each function to replace, an expression in canonical symbols.
+    """
+    made: list[tuple[Term, ...]] = []
+    rights: list[sp.Expr] = []
+    for info in system.fields:
+        right = system.right_side(info.name)
+        functions = {
+            f: table[f.func.__name__]
+            for f in right.atoms(AppliedUndef)
+            if f.func.__name__ in table
+        }
+        right = _with_symbols(right.xreplace(functions), {})
+        free = None if info.size is None else Index(FREE_INDEX)
+        made.append(Reader(system.axes, free, f"the equation of {info.name!r}").read(right))
+        rights.append(right)
+    parameters = _parameters(sp.Tuple(*rights), system.axes, system.fields)
+    known = {p.name: p for p in system.parameters}
+    kept = replace(system, equations=tuple(made), parameters=parameters)
+    return with_metadata(kept, known)
 
 
 def with_metadata(system: System, table: dict[str, Parameter]) -> System:

@@ -36,14 +36,14 @@ def check_name(name: object, what: str) -> str:
 
     Raises:
         EquationError: the name is not a string, too long, not an identifier, a Python keyword, or
-            begins with two underscores.
+            begins with an underscore (those names are reserved).
     """
     if (
         not isinstance(name, str)
         or len(name) > MAX_NAME_LENGTH
         or not _NAME.match(name)
         or keyword.iskeyword(name)
-        or name.startswith("__")
+        or name.startswith("_")
     ):
         shown = repr(name)[:60]
         raise EquationError(

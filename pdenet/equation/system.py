@@ -117,6 +117,9 @@ class Product:
         return tuple(found)
 
 
+ONE = Product(sp.S.One)
+
+
 @dataclass(frozen=True)
 class Term:
     """A product, or a product times the derivative of one along `axis` in divergence form.

@@ -260,9 +260,15 @@ def remove(path: Path) -> None:
 def _replace_directory(new: Path, path: Path) -> None:
     # os.replace cannot put a directory in the place of one that has content.
     old = path.with_name(f"{new.name}.old")
-    if os.path.lexists(path):
-        os.replace(path, old)
-    os.replace(new, path)
+    if not os.path.lexists(path):
+        os.replace(new, path)
+        return
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.replace(old, path)
+        raise
     remove(old)
 
 

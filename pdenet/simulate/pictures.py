@@ -60,7 +60,7 @@ def plot(
         for panel, frame in zip(row, numbers, strict=True):
             draw = _image(panel, layout, states[:, k], k, limits, label, times)
             draw(frame)
-        figure.colorbar(row[-1].images[0], ax=list(row))
+        figure.colorbar(row[-1].images[0], ax=list(row), fraction=0.12 / columns, pad=0.02)
     if len(layout.axes) == 1 and len(numbers) > 1:
         grid[0, 0].legend(fontsize="small")  # the colours mean the same in all rows
     if path is not None:

@@ -73,18 +73,20 @@ class ZarrFrames:
                 f"Expected a saved result at {str(path)!r}; there is nothing. Check the path."
             )
         try:
-            self._group = zarr.open_group(
-                _FlushedStore(path, read_only=not writable),
-                mode="r+" if writable else "r",
-                # Consolidated metadata is a copy made when a writer closes; the arrays are newer.
-                use_consolidated=False,
-            )
-            # The times before the arrays, so that frames which a running writer adds meanwhile
-            # are left out rather than half seen.
-            self._time = self._array("time")
-            times = np.asarray(self._time[:])
+            # A chunk equal to the fill value is written too: a frame of NaN is a frame.
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                self._group = zarr.open_group(
+                    _FlushedStore(path, read_only=not writable),
+                    mode="r+" if writable else "r",
+                    # Consolidated metadata is a copy made when a writer closes; arrays are newer.
+                    use_consolidated=False,
+                )
+                # The times before the arrays, so that frames which a running writer adds
+                # meanwhile are left out rather than half seen.
+                self._time = self._array("time")
+                times = np.asarray(self._time[:])
+                arrays = dict(self._group.arrays())
             attributes = dict(self._group.attrs)
-            arrays = dict(self._group.arrays())
         except (KeyError, OSError, ValueError, TypeError) as error:
             raise _not_a_result(path) from error
         members = {n: a for n, a in arrays.items() if "component" in a.attrs}
@@ -316,8 +318,6 @@ def _create_array(
         chunk_key_encoding={"name": "default", "separator": "."},  # one folder an array, flat
         dimension_names=dimensions,
         attributes=attributes,  # type: ignore[arg-type]  # dict is invariant in its values
-        # A chunk equal to the fill value is written too: a frame of NaN is a frame.
-        config={"write_empty_chunks": True},
     )
 
 

@@ -60,7 +60,7 @@ def test_nodes_are_the_rounded_formula_and_ends_are_exact(
     exact = [
         (Fraction(low) * (num_cells - k) + Fraction(high) * k) / num_cells for k in range(points)
     ]
-    # Two products, a sum and a quotient: at most four roundings, each relative to max(|low|, |high|).
+    # Two products, a sum and a quotient: at most four roundings, relative to max(|low|, |high|).
     unit = np.spacing(max(abs(low), abs(high)))
     assert (
         max(abs(float(Fraction(a) - b)) for a, b in zip(x.tolist(), exact, strict=True)) <= 4 * unit

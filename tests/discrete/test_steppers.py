@@ -216,7 +216,8 @@ def test_limits_of_stability_are_the_printed_ones() -> None:
 def test_growth_passes_one_exactly_at_the_limit(method: RungeKutta, direction: complex) -> None:
     limit = method.real_limit if direction == -1 else method.imaginary_limit
     inside = method.amplification(direction * np.linspace(0, limit, 1001))
-    assert inside.max() <= 1 + 8 * EPS  # rounding of Horner's rule
+    # Horner's rule: two roundings a degree, up to 4, relative to Σ|z|^k/k! ≤ exp|z|.
+    assert inside.max() <= 1 + 8 * EPS * math.exp(limit)
     assert method.amplification(direction * (limit + 0.01)) > 1
 
 
@@ -229,9 +230,8 @@ def test_stage_times_start_inside_the_step(name: str) -> None:
 
 
 def test_stage_times_of_a_splitting_are_those_of_the_values_it_reads() -> None:
-    half = Fraction(1, 2)
-    assert STEPPERS["symplectic_euler"].stage_times == (0, 1)
-    assert STEPPERS["leapfrog"].stage_times == (0, half, 1)
+    assert list(STEPPERS["symplectic_euler"].stage_times) == [0, 1]
+    assert list(STEPPERS["leapfrog"].stage_times) == [0, Fraction(1, 2), 1]
 
 
 def test_unknown_steppers_are_refused_with_a_suggestion() -> None:

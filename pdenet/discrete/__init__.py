@@ -1,0 +1,1 @@
+"""The discretisation: grids, boundaries, stencils, steppers, stability, and the Scheme."""

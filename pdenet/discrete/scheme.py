@@ -1,0 +1,426 @@
+"""Scheme: the waist. A system in which every derivative has been replaced by a stencil.
+
+The simulator and the network read the same `Scheme`; neither derives a stencil of its own. It is
+frozen data and holds no array of the grid's size. With u the state and h, dt the steps, a term is
+
+    prefactor · Π coefficients · Π (stencil field)                               at the nodes, or
+    prefactor · Π coefficients · Π (stencil field) · (F_{i+½} − F_{i−½})/h        in divergence form
+
+with F = (mean over both sides of the face of what stands at nodes) · Π (differences at the face).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import sympy as sp
+
+from pdenet.discrete import stencils
+from pdenet.discrete.advection import AbsoluteMatrix, advection
+from pdenet.discrete.boundary import Boundary, Condition, Free, resolve
+from pdenet.discrete.closure import Closure, closure
+from pdenet.discrete.grid import Grid
+from pdenet.discrete.stencils import Stencil
+from pdenet.discrete.steppers import Splitting, Stepper
+from pdenet.equation.symbols import SPACE
+from pdenet.equation.system import FREE_INDEX, CoefficientUse, FieldUse, Product, System, Term
+from pdenet.errors import GridError, SchemeError, suggest
+
+ACCURACY = {"central2": 2, "central4": 4, "central6": 6}
+SPACES = ("auto", *ACCURACY, "nine_point", "upwind", "lax_friedrichs")
+
+DT = sp.Symbol("_dt", real=True)
+"""The time step, where a prefactor depends on it (Lax–Friedrichs)."""
+
+SPACING = {axis: sp.Symbol(f"_h_{axis}", real=True, positive=True) for axis in SPACE}
+"""The spacings, where a prefactor depends on them (upwind)."""
+
+
+@dataclass(frozen=True)
+class StencilUse:
+    """A field, or one component of it, under a stencil.
+
+    Attributes:
+        field: the field's name.
+        index: the component's index, None for a scalar field.
+        stencil: the stencil; at a face its offsets count from the node on the face's low side.
+        function: f of a factor f(u_j), an expression in `pdenet.equation.system.ARGUMENT`.
+        at_face: inside a flux: a difference at the face, not a value at nodes to be averaged.
+    """
+
+    field: str
+    index: str | None
+    stencil: Stencil
+    function: sp.Expr | None = None
+    at_face: bool = False
+
+
+@dataclass(frozen=True)
+class SchemeProduct:
+    """prefactor · Π coefficients · Π factors, as `Product` with stencils for derivatives."""
+
+    prefactor: sp.Expr
+    coefficients: tuple[CoefficientUse, ...] = ()
+    factors: tuple[StencilUse, ...] = ()
+
+
+@dataclass(frozen=True)
+class SchemeTerm:
+    """A term of a right side; with `axis`, `inner` is the flux and `outer` stands before it.
+
+    Attributes:
+        outer: the product at the nodes.
+        axis: the axis of the flux difference, in coordinate order; None without flux.
+        inner: the flux; None without.
+        key: what the order of summation follows; see `summation_groups`.
+    """
+
+    outer: SchemeProduct
+    axis: int | None = None
+    inner: SchemeProduct | None = None
+    key: tuple[int, ...] = ()
+
+    @property
+    def products(self) -> tuple[SchemeProduct, ...]:
+        """The product outside and, where there is a flux, the one inside."""
+        return (self.outer,) if self.inner is None else (self.outer, self.inner)
+
+
+@dataclass(frozen=True, eq=False)
+class Scheme:
+    """∂u/∂t = stencils, with ghost nodes, a stepper, a grid and a time step.
+
+    Attributes:
+        system: the system it discretises.
+        grid: the grid.
+        boundary: the boundary conditions as the user gave them.
+        space: the name of the space discretisation.
+        stepper: the time stepper.
+        equations: the terms of each field's right side, in the order of the system's fields.
+        closures: for each field and axis (coordinate order) the closures at (low, high).
+        conditions: for each field and axis the conditions that the closures come from.
+        width: how many ghost nodes each axis needs, in coordinate order.
+        derived: tensors that are computed from the parameters once.
+        dt: the time step, or None where it is not settled.
+    """
+
+    system: System
+    grid: Grid
+    boundary: Boundary
+    space: str
+    stepper: Stepper
+    equations: tuple[tuple[SchemeTerm, ...], ...]
+    closures: Mapping[str, tuple[tuple[Closure, Closure], ...]]
+    conditions: Mapping[str, tuple[tuple[Condition, Condition], ...]]
+    width: tuple[int, ...]
+    derived: tuple[AbsoluteMatrix, ...] = ()
+    dt: float | None = None
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """The spacings, in coordinate order."""
+        return self.grid.spacing(self.boundary)
+
+    @property
+    def is_periodic(self) -> tuple[bool, ...]:
+        """Whether each axis, in coordinate order, is periodic."""
+        return tuple(self.boundary.is_periodic(axis) for axis in self.grid.axes)
+
+    def with_dt(self, dt: float) -> Scheme:
+        """Return the scheme with another time step."""
+        return replace(self, dt=dt)
+
+
+def summation_groups(terms: Iterable[SchemeTerm]) -> tuple[tuple[tuple[SchemeTerm, ...], ...], ...]:
+    """Return terms in the order in which they are summed.
+
+    A group holds the terms with the same orders of derivatives, whatever the axes; inside, those
+    along the same axes stand together. Summing inside out, swapping two axes swaps two summands,
+    which changes no bit: the two second derivatives of a Laplacian form one group of two.
+    """
+    groups: dict[tuple[int, ...], dict[tuple[int, ...], list[SchemeTerm]]] = {}
+    for term in terms:
+        orders = tuple(sorted(term.key, reverse=True))
+        groups.setdefault(orders, {}).setdefault(term.key, []).append(term)
+    return tuple(tuple(tuple(t) for t in by_axes.values()) for by_axes in groups.values())
+
+
+def is_splittable(system: System) -> bool:
+    """Tell whether the fields are pairs (u, u_t) with u_tt = F(t, u) free of u_t."""
+    rates = {f.name for f in system.fields if f.rate_of}
+    if 2 * len(rates) != len(system.fields):
+        return False
+    for info, term in system.terms():
+        if info.rate_of is None:
+            continue
+        names = {f.field for f in term.factors()}
+        for product in term.products:
+            names |= {s.name for s in product.prefactor.free_symbols}
+        if names & rates:
+            return False
+    return True
+
+
+def discretise(
+    system: System, grid: Grid, boundary: Boundary, space: str, stepper: Stepper
+) -> Scheme:
+    """Replace every derivative of a system by a stencil.
+
+    Args:
+        system: the system, in canonical form.
+        grid: the grid, with the system's axes.
+        boundary: a condition for every side.
+        space: "central2", "central4", "central6", "nine_point", "upwind" or "lax_friedrichs".
+            Divergence form is compact and of second order whichever is chosen.
+        stepper: the stepper.
+
+    Raises:
+        GridError: the axes differ, or the grid is smaller than a stencil.
+        BoundaryError: see `pdenet.discrete.boundary.resolve`.
+        SchemeError: the space discretisation or the stepper does not suit the equation.
+    """
+    if grid.axes != system.axes:
+        raise GridError(
+            f"the equation lives in ({', '.join(system.axes)}); got a grid with the axes "
+            f"({', '.join(grid.axes)}); give the grid these axes"
+        )
+    if space not in SPACES or space == "auto":
+        raise SchemeError(
+            f"space is one of {', '.join(SPACES)}; got {space!r}.{suggest(str(space), SPACES)}"
+        )
+    if isinstance(stepper, Splitting) and not is_splittable(system):
+        raise SchemeError(
+            f"{stepper.name} advances u and u_t by turns, for u_tt = F(t, u) with F free of u_t; "
+            f"got a system in {', '.join(system.field_names)} that is not of that form; "
+            'use stepper="rk4"'
+        )
+    conditions = resolve(boundary, system, grid.axes)
+    spacing = grid.spacing(boundary)
+    builder = _Builder(system, ACCURACY.get(space, 2))
+    equations = [[builder.term(t) for t in terms] for terms in system.equations]
+    derived: tuple[AbsoluteMatrix, ...] = ()
+    if space == "nine_point":
+        equations = [_nine_point(terms, system, spacing) for terms in equations]
+    if space == "upwind":
+        derived = _add_upwind(system, equations)
+    if space == "lax_friedrichs":
+        _add_lax_friedrichs(system, stepper, equations)
+    width = _width(equations, system.dimension)
+    for axis, points, reach in zip(grid.axes, grid.points, width, strict=True):
+        if points < 2 * reach + 1:
+            raise GridError(
+                f"stencils reach {reach} nodes to each side along {axis}, so that at least "
+                f"{2 * reach + 1} points are needed; got {points}; refine the grid"
+            )
+    closures = {
+        name: tuple(
+            tuple(
+                closure(c, spacing[axis], width[axis], _degree(system, name, axis)) for c in pair
+            )
+            for axis, pair in enumerate(pairs)
+        )
+        for name, pairs in conditions.items()
+    }
+    _check_depth(grid, closures, conditions)
+    return Scheme(
+        system=system,
+        grid=grid,
+        boundary=boundary,
+        space=space,
+        stepper=stepper,
+        equations=tuple(tuple(terms) for terms in equations),
+        closures=closures,  # type: ignore[arg-type]  # pairs, which mypy widens to tuples
+        conditions=conditions,
+        width=width,
+        derived=derived,
+    )
+
+
+@dataclass(frozen=True)
+class _Builder:
+    system: System
+    accuracy: int
+
+    def term(self, term: Term) -> SchemeTerm:
+        key = [0] * self.system.dimension
+        for factor in term.factors():
+            for axis, order in enumerate(factor.derivative):
+                key[axis] += order
+        outer = self._product(term.outer)
+        if term.inner is None or term.axis is None:
+            return SchemeTerm(outer, key=tuple(key))
+        key[term.axis] += 1
+        inner = self._flux(term.inner, term.axis)
+        return SchemeTerm(outer, term.axis, inner, tuple(key))
+
+    def _product(self, product: Product) -> SchemeProduct:
+        factors = tuple(
+            StencilUse(
+                f.field, f.index, stencils.for_derivative(f.derivative, self.accuracy), f.function
+            )
+            for f in product.factors
+        )
+        return SchemeProduct(product.prefactor, product.coefficients, factors)
+
+    def _flux(self, product: Product, axis: int) -> SchemeProduct:
+        factors = tuple(self._face_factor(f, axis) for f in product.factors)
+        return SchemeProduct(product.prefactor, product.coefficients, factors)
+
+    def _face_factor(self, factor: FieldUse, axis: int) -> StencilUse:
+        dimension = self.system.dimension
+        order = factor.derivative[axis]
+        if order % 2 == 0 or factor.function is not None:
+            stencil = stencils.for_derivative(factor.derivative, 2)
+            return StencilUse(factor.field, factor.index, stencil, factor.function)
+        rest = tuple(0 if a == axis else o for a, o in enumerate(factor.derivative))
+        stencil = stencils.staggered(order, 2, 1, axis, dimension)
+        if any(rest):
+            stencil = stencil @ stencils.for_derivative(rest, 2)
+        return StencilUse(factor.field, factor.index, stencil, at_face=True)
+
+
+def _nine_point(
+    terms: list[SchemeTerm], system: System, spacing: tuple[float, ...]
+) -> list[SchemeTerm]:
+    """Join p u_xx + p u_yy into one nine-point Laplacian."""
+    if system.dimension != 2 or max(spacing) - min(spacing) > 1e-12 * max(spacing):
+        raise SchemeError(
+            "the nine-point Laplacian needs two dimensions and equal spacings; got spacings "
+            f"{spacing}; change the grid's points or use space=\"central2\""
+        )
+    along_x, along_y = (stencils.for_derivative(d, 2) for d in ((2, 0), (0, 2)))
+    made: list[SchemeTerm] = []
+    for term in terms:
+        partner = _with_stencil(term, along_x, along_y)
+        if partner is not None and partner in [replace(t, key=term.key) for t in terms]:
+            joined = _with_stencil(term, along_x, stencils.laplacian9())
+            assert joined is not None
+            made.append(joined)
+        elif _with_stencil(term, along_y, along_x) is None:
+            made.append(term)
+        else:
+            back = _with_stencil(term, along_y, along_x)
+            if back not in [replace(t, key=term.key) for t in terms]:
+                made.append(term)
+    if len(made) == len(terms) and any(2 in t.key for t in terms):
+        raise SchemeError(
+            "the nine-point Laplacian replaces p (u_xx + u_yy); got second derivatives with "
+            'different prefactors; use space="central2"'
+        )
+    return made
+
+
+def _with_stencil(term: SchemeTerm, old: Stencil, new: Stencil) -> SchemeTerm | None:
+    """Return `term` with its one use of `old` replaced, None where it does not have one."""
+    places = [k for k, f in enumerate(term.outer.factors) if f.stencil == old]
+    if term.inner is not None or len(places) != 1:
+        return None
+    factors = list(term.outer.factors)
+    factors[places[0]] = replace(factors[places[0]], stencil=new)
+    return replace(term, outer=replace(term.outer, factors=tuple(factors)))
+
+
+def _add_upwind(
+    system: System, equations: list[list[SchemeTerm]]
+) -> tuple[AbsoluteMatrix, ...]:
+    """Add the numerical viscosity that makes central differences upwind ones.
+
+    a u_x with the difference from the side where the wind comes from is
+    a (u_E − u_W)/2h + |a| h/2 (u_E − 2u + u_W)/h², and so for systems with |A| = R|Λ|R⁻¹.
+    In divergence form the viscosity is a flux too, |a| h/2 u_x at the face.
+    """
+    derived: list[AbsoluteMatrix] = []
+    for axis in range(system.dimension):
+        half = SPACING[system.axes[axis]] / 2
+        second = stencils.central(2, 2, axis, system.dimension)
+        face = stencils.staggered(1, 2, 1, axis, system.dimension)
+        key = tuple(2 if a == axis else 0 for a in range(system.dimension))
+        found = advection(system, axis)
+        derived += found.derived
+        for row, (info, terms) in enumerate(zip(system.fields, equations, strict=True)):
+            for speed, column, coefficient in found.viscosity[row]:
+                index = None if info.size is None else coefficient.indices[1]
+                factor = StencilUse(system.fields[column].name, index, second)
+                uses = () if info.size is None else (coefficient,)
+                terms.append(SchemeTerm(SchemeProduct(speed * half, uses, (factor,)), key=key))
+            if found.flux_speed[row] != 0:
+                factor = StencilUse(info.name, None, face, at_face=True)
+                inner = SchemeProduct(sp.Abs(found.flux_speed[row]) * half, (), (factor,))
+                terms.append(SchemeTerm(SchemeProduct(sp.S.One), axis, inner, key))
+    return tuple(derived)
+
+
+def _add_lax_friedrichs(
+    system: System, stepper: Stepper, equations: list[list[SchemeTerm]]
+) -> None:
+    """Put the mean over the 2d neighbours in place of u: add (mean − u)/dt to the right side."""
+    orders = [sum(t.key) for terms in equations for t in terms]
+    if stepper.name != "euler" or max(orders, default=0) != 1 or any(
+        f.rate_of for f in system.fields
+    ):
+        raise SchemeError(
+            "Lax–Friedrichs is for equations of first order with forward Euler; got order "
+            f"{max(orders, default=0)} with stepper {stepper.name!r}; "
+            'use stepper="euler", or space="central2"'
+        )
+    dimension = system.dimension
+    mean = stencils.neighbour_mean(dimension)
+    centre = (0,) * dimension
+    offsets = tuple(sorted((*mean.offsets, centre)))
+    table = {**dict(zip(mean.offsets, mean.weights, strict=True)), centre: Fraction(-1)}
+    change = Stencil(mean.derivative, offsets, tuple(table[o] for o in offsets), 2)
+    for info, terms in zip(system.fields, equations, strict=True):
+        index = None if info.size is None else FREE_INDEX
+        factor = StencilUse(info.name, index, change)
+        terms.append(SchemeTerm(SchemeProduct(1 / DT, (), (factor,)), key=(2,) * dimension))
+
+
+def _width(equations: Iterable[Iterable[SchemeTerm]], dimension: int) -> tuple[int, ...]:
+    """Return how far all stencils reach along each axis."""
+    width = [0] * dimension
+    for terms in equations:
+        for term in terms:
+            for product in term.products:
+                inside = product is term.inner
+                for factor in product.factors:
+                    for axis in range(dimension):
+                        steps = [o[axis] for o in factor.stencil.offsets]
+                        if inside and axis == term.axis:
+                            # at the face i − ½ all offsets count from node i − 1
+                            more = 0 if factor.at_face else 1
+                            steps += [min(steps) - 1, max(steps) + more]
+                        width[axis] = max(width[axis], *(abs(s) for s in steps))
+            if term.axis is not None:
+                width[term.axis] = max(width[term.axis], 1)  # pointwise fields in the flux
+    return tuple(width)
+
+
+def _degree(system: System, name: str, axis: int) -> int:
+    """Return the degree of extrapolation at a free end: one above the highest derivative there."""
+    highest = 1
+    for _, term in system.terms():
+        for product in term.products:
+            for factor in product.factors:
+                flux = 1 if product is term.inner and axis == term.axis else 0
+                if factor.field == name:
+                    highest = max(highest, factor.derivative[axis] + flux)
+    return highest + 1
+
+
+def _check_depth(
+    grid: Grid,
+    closures: Mapping[str, tuple[tuple[Closure, ...], ...]],
+    conditions: Mapping[str, tuple[tuple[Condition, Condition], ...]],
+) -> None:
+    for name, pairs in closures.items():
+        for axis, pair in enumerate(pairs):
+            for end, one in enumerate(pair):
+                if not one.wraps and one.depth > grid.points[axis]:
+                    free = isinstance(conditions[name][axis][end], Free)
+                    what = "one-sided differences" if free else "the closure"
+                    raise GridError(
+                        f"{what} of field {name!r} need {one.depth} nodes along "
+                        f"{grid.axes[axis]}; got {grid.points[axis]}; refine the grid"
+                    )
