@@ -94,13 +94,15 @@ def evaluate(
     # product with a number are used.
     total: Any = None
     for weight, tree in plan.groups:
-        term: Any = _sum(tree, shifted)
+        # No names for intermediate arrays: NumPy reuses the memory of those that have none.
         if total is None:
-            total = term if weight == 1 else term * weight
-        elif abs(weight) == 1:
-            total = total + term if weight == 1 else total - term
+            total = _sum(tree, shifted) if weight == 1 else _sum(tree, shifted) * weight
+        elif weight == 1:
+            total = total + _sum(tree, shifted)
+        elif weight == -1:
+            total = total - _sum(tree, shifted)
         else:
-            total = total + term * weight
+            total = total + _sum(tree, shifted) * weight
     factor = float(scale) / plan.denominator
     return total if factor == 1.0 else total * factor
 
@@ -108,8 +110,9 @@ def evaluate(
 def _sum(tree: Tree, shifted: Callable[[Offset], Array]) -> Any:  # an Array, see `evaluate`
     if not isinstance(tree, Sum):
         return shifted(tree)
-    left, right = _sum(tree.left, shifted), _sum(tree.right, shifted)
-    return left + right if tree.sign == 1 else left - right
+    if tree.sign == 1:
+        return _sum(tree.left, shifted) + _sum(tree.right, shifted)
+    return _sum(tree.left, shifted) - _sum(tree.right, shifted)
 
 
 # Each step below merges parts of the sum that one kind of symmetry exchanges. Signs are moved

@@ -18,8 +18,8 @@ class Analysis:
     Attributes:
         order: the highest order of a space derivative, fluxes carried out.
         time_order: 2 where some equation was written with a second time derivative, else 1.
-        kind: "linear" (the terms are linear in the fields, sources apart), "quasi-linear" (linear in
-            the derivatives of highest order) or "nonlinear".
+        kind: "linear" (the terms are linear in the fields, sources apart), "quasi-linear" (linear
+            in the derivatives of highest order) or "nonlinear".
         coefficients: "constant", or "variable" where a coefficient depends on x, y, z or t.
         is_conservative: every differentiated term stands in divergence form, or is linear with
             constant coefficients, and there are no sources or other undifferentiated terms.
@@ -55,7 +55,8 @@ def analyse(system: System) -> Analysis:
 def term_order(term: Term) -> int:
     """Return the highest total order of a derivative in a term, its flux carried out."""
     flux = 0 if term.axis is None else 1
-    inner = 0 if term.inner is None else max((sum(f.derivative) for f in term.inner.factors), default=0)
+    within = () if term.inner is None else term.inner.factors
+    inner = max((sum(f.derivative) for f in within), default=0)
     outer = max((sum(f.derivative) for f in term.outer.factors), default=0)
     return max(inner + flux, outer)
 
@@ -106,28 +107,26 @@ def is_linear(system: System) -> bool:
 def _kind(system: System, order: int) -> str:
     if is_linear(system):
         return "linear"
-    for _, term in system.terms():
-        highest = [f for f in term.outer.factors if sum(f.derivative) == order > 0]
-        if len(highest) > 1 or any(f.function is not None and any(f.derivative) for f in term.factors()):
-            return "nonlinear"
-        if term.inner is not None:
-            inside = [f for f in term.inner.factors if 1 + sum(f.derivative) == order]
-            differentiated = [f for f in inside if any(f.derivative)]
-            if len(differentiated) > 1:
-                return "nonlinear"
+    if order == 0 or any(_num_highest(term, order) > 1 for _, term in system.terms()):
+        return "nonlinear"
     return "quasi-linear"
 
 
-def _is_conservative(system: System, term: Term) -> bool:
+def _num_highest(term: Term, order: int) -> int:
+    """Count the derivatives of highest order in a term, its flux carried out."""
+    count = sum(sum(f.derivative) == order for f in term.outer.factors)
     if term.inner is not None:
-        outer = term.outer
-        return not (outer.factors or symbol_names(outer.prefactor) & {TIME, *system.axes}) and not (
-            scalar_fields(system, outer.prefactor)
-        )
-    differentiated = [f for f in term.outer.factors if any(f.derivative)]
-    return (
-        len(term.outer.factors) == 1
-        and len(differentiated) == 1
-        and not scalar_fields(system, term.outer.prefactor)
-        and not symbol_names(term.outer.prefactor) & {*system.axes}
-    )
+        # By the chain rule ∂x F(u, u_x) = F_u u_x + F_{u_x} u_xx holds one of them, whatever F is.
+        inner = max((sum(f.derivative) for f in term.inner.factors), default=0)
+        count += inner + 1 == order
+    return count
+
+
+def _is_conservative(system: System, term: Term) -> bool:
+    space = varying_names(system) - {TIME}
+    outer = term.outer
+    if symbol_names(outer.prefactor) & space or scalar_fields(system, outer.prefactor):
+        return False
+    if term.inner is not None:
+        return not outer.factors
+    return len(outer.factors) == 1 and any(outer.factors[0].derivative)

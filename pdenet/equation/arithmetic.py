@@ -49,8 +49,12 @@ def is_constant(expr: sp.Expr) -> bool:
     return not expr.free_symbols and not expr.has(AppliedUndef)
 
 
-def check_constant(expr: sp.Expr) -> float:
+def check_constant(expr: sp.Expr, *, computed: bool = True) -> float:
     """Return the value of a constant in float64, computed without SymPy.
+
+    Args:
+        expr: the constant.
+        computed: SymPy has evaluated it, so that a zero is written 0; else it may be any zero.
 
     Raises:
         EquationError: it is not real, not finite, or beyond 1e300 or below 1e-300 in size.
@@ -62,7 +66,8 @@ def check_constant(expr: sp.Expr) -> float:
             "constants that are real and of ordinary size were expected; got one that is not "
             f"({type(error).__name__}: {error}); compute it beforehand"
         ) from error
-    if not (value == 0 == expr or _SMALLEST < abs(value) < _LARGEST):
+    zero = value == 0 and (expr == 0 or not computed)
+    if not (zero or _SMALLEST < abs(value) < _LARGEST):
         raise EquationError(
             f"constants between {_SMALLEST:g} and {_LARGEST:g} in size were expected; got about "
             f"{value:g}; rescale the equation"
@@ -105,7 +110,7 @@ def check_power(base: sp.Expr, exponent: sp.Expr) -> None:
         )
     if is_constant(base):
         check_constant(base)
-        check_constant(sp.Pow(base, exponent, evaluate=False))
+        check_constant(sp.Pow(base, exponent, evaluate=False), computed=False)
 
 
 def _height(expr: sp.Basic) -> float:

@@ -62,33 +62,40 @@ def check_functions(expr: sp.Basic, text: str) -> None:
             )
 
 
-def _numpy_table() -> dict[str, Callable[..., Any]]:
-    def reduce(function: Callable[..., Any]) -> Callable[..., Any]:
-        def over(*args: Any) -> Any:
-            made = args[0]
-            for one in args[1:]:
-                made = function(made, one)
-            return made
+def fold(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of any number of arguments from one of two arguments."""
 
-        return over
+    def folded(*arguments: Any) -> Any:
+        made = arguments[0]
+        for argument in arguments[1:]:
+            made = function(made, argument)
+        return made
 
-    return {
-        "Max": reduce(np.maximum),
-        "Min": reduce(np.minimum),
-        "Heaviside": lambda x, at_zero=0.5: np.heaviside(x, at_zero),
-    }
+    return folded
 
 
-@lru_cache(maxsize=2048)
-def compile_expression(expr: sp.Expr, names: tuple[str, ...]) -> Callable[..., Any]:
-    """Compile a canonical expression to a NumPy function of its named symbols.
+class FunctionTable(dict[str, Callable[..., Any]]):
+    """What the generated code calls, by the names NumPy uses; hashable by identity."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # tables are constants of a back end
+
+
+NUMPY = FunctionTable(Max=fold(np.maximum), Min=fold(np.minimum))
+
+
+@lru_cache(maxsize=4096)
+def compile_expression(
+    expr: sp.Expr, names: tuple[str, ...], table: FunctionTable = NUMPY
+) -> Callable[..., Any]:
+    """Compile a canonical expression to a function of its named symbols.
 
     Args:
         expr: an expression in canonical symbols and coefficient functions c(x, y).
         names: the symbols and coefficient functions, in the order of the arguments.
+        table: the functions of a back end; NumPy's unless said otherwise.
 
     Returns:
-        A function of arrays (or numbers); constants come back as Python floats.
+        A function of arrays (or numbers); constants come back as Python numbers.
 
     Raises:
         EquationError: a name or a function of the expression is not one of the language.
@@ -98,12 +105,13 @@ def compile_expression(expr: sp.Expr, names: tuple[str, ...]) -> Callable[..., A
     missing = {s.name for s in expr.free_symbols} - set(names)
     if missing:
         raise EquationError(
-            f"the names {', '.join(names) or 'none'} are known here; got {sorted(missing)} in {expr}; "
-            "give values for them or rename them"
+            f"the names {', '.join(names) or 'none'} are known here; got {sorted(missing)} in "
+            f"{expr}; give values for them or rename them"
         )
     arguments = [sp.Dummy(f"a{k}") for k in range(len(names))]
-    table = dict(zip(map(canonical_symbol, names), arguments, strict=True))
-    return sp.lambdify(arguments, expr.xreplace(table), modules=[_numpy_table(), "numpy"], cse=True)
+    symbols = {canonical_symbol(n): a for n, a in zip(names, arguments, strict=True)}
+    symbols |= {s: symbols[canonical_symbol(s.name)] for s in expr.free_symbols}
+    return sp.lambdify(arguments, expr.xreplace(symbols), modules=[table, "numpy"], cse=True)
 
 
 def plain(expr: sp.Expr) -> sp.Expr:
@@ -117,21 +125,24 @@ def symbol_names(expr: sp.Expr) -> frozenset[str]:
     return frozenset(s.name for s in plain(expr).free_symbols)
 
 
-def evaluate(expr: sp.Expr, environment: Mapping[str, Any]) -> Any:
-    """Evaluate a canonical expression with NumPy arrays or numbers for its names.
+def evaluate(
+    expr: sp.Expr, environment: Mapping[str, Any], table: FunctionTable = NUMPY
+) -> Any:
+    """Evaluate a canonical expression with arrays or numbers for its names.
 
     Args:
         expr: an expression in canonical symbols and coefficient functions.
         environment: a value for each name; names that do not occur are ignored.
+        table: the functions of a back end.
 
     Returns:
-        An array broadcast from the values, or a float for a constant.
+        An array broadcast from the values, or a number for a constant.
 
     Raises:
         EquationError: a name has no value.
     """
     names = tuple(sorted(symbol_names(expr) & set(environment)))
-    return compile_expression(expr, names)(*(environment[n] for n in names))
+    return compile_expression(expr, names, table)(*(environment[n] for n in names))
 
 
 def to_canonical(expr: sp.Expr, what: str, known: Sequence[str]) -> sp.Expr:

@@ -43,10 +43,19 @@ _WORDS = {"and", "or", "True"}  # Python's words that may stand in a condition o
 
 
 class within:
-    """Turns what the language's own classes and the interpreter raise into `ParseError`."""
+    """Turns what the language's own classes and the interpreter raise into `ParseError`.
 
-    def __init__(self, tell: Callable[[str], str]) -> None:
+    Args:
+        tell: takes the message; returns it, or raises it with a place.
+        building: SymPy expressions are made inside, and SymPy's complaints are about the text.
+    """
+
+    # What SymPy's constructors raise on arguments without a meaning, such as Max(sqrt(-1 - x**2), 1).
+    _MEANINGLESS = (ValueError, TypeError, ArithmeticError)
+
+    def __init__(self, tell: Callable[[str], str], *, building: bool = False) -> None:
         self.tell = tell
+        self.building = building
 
     def __enter__(self) -> None:
         return None
@@ -56,7 +65,14 @@ class within:
             return
         if isinstance(error, EquationError):
             raise ParseError(self.tell(str(error))) from error
-        if isinstance(error, RecursionError | MemoryError | OverflowError):
+        if self.building and isinstance(error, self._MEANINGLESS):
+            raise ParseError(
+                self.tell(
+                    "operands for which this is defined and real were expected; got others "
+                    f"({str(error)[:120]}); change them"
+                )
+            ) from error
+        if isinstance(error, RecursionError | MemoryError):
             raise ParseError(
                 self.tell(
                     "an expression of moderate depth and size was expected; got one that exhausts "
@@ -99,7 +115,10 @@ class Source:
                     f"character {one!r}; {hint}"
                 )  # fmt: skip
             token, kind = match.group(), str(match.lastgroup)
-            if kind != "space":
+            if kind == "space":
+                # At depth 0 a new line begins a new equation.
+                before = "" if depth == 0 and "\n" in token else before
+            else:
                 self._check(place, token, kind, before)
                 depth += (token == "(") - (token == ")")
                 if not 0 <= depth <= MAX_BRACKETS:
@@ -137,6 +156,10 @@ class Source:
                     place, f"a number of at most {MAX_DIGITS} digits 0-9 was expected; got "
                     f"{token[:40]!r}; round it"
                 )  # fmt: skip
+            if re.match(r"[0.]*[1-9]", token) and not 1e-300 < float(token) < 1e300:
+                self.fail(
+                    place, f"a number of ordinary size was expected; got {token!r}; rescale it"
+                )
             following = self.text[place + len(token) : place + len(token) + 1]
             if following == "." or following == "_" or following.isalnum():
                 self.fail(
@@ -168,6 +191,7 @@ class Side:
         self.places += [end, end]
 
     def fail(self, node: ast.AST, message: str) -> NoReturn:
+        """Raise `message` with a caret below the node."""
         self.source.fail(self.places[getattr(node, "col_offset", 0)], message)
 
     def tree(self) -> ast.expr:
@@ -189,12 +213,17 @@ class Side:
 
 
 def sources(text: str | Sequence[str]) -> list[Source]:
+    """Return the sources of one text or of several.
+
+    Raises:
+        ParseError: they are no texts, or too long.
+    """
     texts = [text] if isinstance(text, str) else list(text) if isinstance(text, Sequence) else []
-    strange = next((t for t in texts if not isinstance(t, str)), None if texts else text)
-    if strange is not None:
+    wrong = [t for t in texts if not isinstance(t, str)] if texts else [text]
+    if wrong:
         raise ParseError(
             'equations as text, such as "u_t = D*u_xx", or a list of texts were expected; got '
-            f"{str(strange)[:60]!r} ({type(strange).__name__}); SymPy equations go to pn.PDE"
+            f"{str(wrong[0])[:60]!r} ({type(wrong[0]).__name__}); SymPy equations go to pn.PDE"
         )
     total = sum(len(t) for t in texts)
     if total > MAX_LENGTH:
@@ -205,8 +234,8 @@ def sources(text: str | Sequence[str]) -> list[Source]:
     return [Source(t) for t in texts]
 
 
-def sides(source: Source) -> list[Side]:
-    """Split a source into the sides of its equations: left, right, left, right, …"""
+def split(source: Source) -> list[Side]:
+    """Return the sides of the equations of a source: left, right, left, right and so on."""
     # Inside brackets a new line only separates words.
     depth, start, equals = 0, 0, list[tuple[int, int]]()
     sides: list[Side] = []

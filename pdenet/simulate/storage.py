@@ -258,8 +258,8 @@ def write_netcdf(
         ResultError: something stands at `path` and may not be overwritten.
     """
     dataset = to_dataset(times, states, layout)
-    # No fill value: a NaN in a state is a NaN, not a hole. The checksum is HDF5's own.
-    packed = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
+    # No fill value: a NaN in a state is a NaN, not a hole. zlib adds a checksum.
+    packed = {"zlib": True, "complevel": 1, "shuffle": True}
     encoding = {name: {"_FillValue": None, **packed} for name in layout.components}
     encoding |= {name: {"_FillValue": None} for name in ("time", *layout.axes)}
     with written_whole(path, overwrite=overwrite) as temporary:

@@ -164,6 +164,22 @@ def test_a_pendulum_under_gravity_that_changes_converges_with_the_order(method: 
     assert abs(math.log2(errors[0] / errors[1]) - method.order) < 0.05
 
 
+def test_a_splitting_may_leave_stability_through_either_end_of_its_trace() -> None:
+    """Drifts d, kicks k by turns give the trace 2 − Y + d₁d₂k₁k₂ Y², Y = |λ dt|²."""
+    forth, back = Fraction(3, 2), Fraction(-1, 2)
+    method = Splitting("zigzag", 1, ((0, forth), (1, forth), (0, back), (1, back)))
+    # Here 2 − Y + 9/16 Y², which never comes down to −2 and passes +2 at Y = 16/9.
+    assert method.imaginary_limit == pytest.approx(4 / 3, rel=8 * EPS)
+    assert method.amplification(1.34j) > 1.01
+    np.testing.assert_allclose(method.amplification(1.33j), 1, rtol=8 * EPS)
+
+
+def test_symplectic_euler_changes_the_velocities_first() -> None:
+    method = STEPPERS["symplectic_euler"]
+    assert isinstance(method, Splitting)
+    assert [group for group, _ in method.substeps] == [VELOCITIES, POSITIONS]
+
+
 def test_leapfrog_is_the_three_level_recursion() -> None:
     """u_{n+1} = 2u_n − u_{n−1} + dt² F(u_n), for any force."""
     method = STEPPERS["leapfrog"]

@@ -1,0 +1,141 @@
+"""What the names in prefactors stand for: coordinates, spacings, parameters, derived matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any  # numbers, NumPy arrays, or tensors of the values a user gave
+
+import numpy as np
+
+from pdenet.discrete.scheme import SPACING, Scheme
+from pdenet.equation.functions import evaluate, symbol_names
+from pdenet.equation.symbols import TIME
+from pdenet.equation.system import System
+from pdenet.equation.values import Values, as_numpy
+from pdenet.errors import EquationError, SchemeError, ValuesError
+
+# Eigenvectors worse conditioned than this belong to a matrix that is not diagonalisable in
+# float64: eps · 1e8 leaves half of the digits of R |Λ| R⁻¹.
+_MAX_CONDITION = 1e8
+
+
+def constants(scheme: Scheme, values: Values) -> dict[str, Any]:
+    """Return numbers for parameters, spacings and derived matrices; tensors become NumPy arrays.
+
+    Coefficient functions that are given as arrays over the grid are among them.
+
+    Raises:
+        SchemeError: a matrix of first derivatives has no real diagonal form.
+        ValuesError: an array does not fit the grid.
+    """
+    made: dict[str, Any] = {}
+    for name, value in values.numbers.items():
+        array = as_numpy(value)
+        made[name] = float(array) if array.ndim == 0 else fit_to_grid(name, array, scheme)
+    for axis, h in zip(scheme.grid.axes, scheme.spacing, strict=True):
+        made[SPACING[axis].name] = h
+    for one in scheme.derived:
+        if one.entries is not None:
+            numbers = np.array(
+                [[float(evaluate(e, made)) for e in row] for row in one.entries.tolist()]
+            )
+            absolute = absolute_matrix(numbers, one.name)
+            for (row, column), entry in np.ndenumerate(absolute):
+                made[f"{one.name}_{row}_{column}"] = float(entry)
+    return made
+
+
+def tensors(scheme: Scheme, values: Values) -> dict[str, np.ndarray]:
+    """Return the coefficient tensors, derived ones included, as NumPy arrays.
+
+    Raises:
+        SchemeError: a matrix of first derivatives has no real diagonal form.
+    """
+    made = {name: as_numpy(value) for name, value in values.tensors.items()}
+    for one in scheme.derived:
+        if one.coefficient is not None:
+            made[one.name] = absolute_matrix(made[one.coefficient], one.coefficient)
+    return made
+
+
+def fit_to_grid(name: str, array: np.ndarray, scheme: Scheme) -> np.ndarray:
+    """Return a coefficient's array when it covers the grid in the axes it depends on.
+
+    A function of x alone has the shape (Nx,), one of x and y (Ny, Nx); it comes back with axes of
+    length 1 for the others, so that it broadcasts.
+
+    Raises:
+        ValuesError: the shape is another.
+    """
+    axes = scheme.grid.axes
+    used = scheme.system.parameter(name).arguments if _has(scheme.system, name) else axes
+    expected = tuple(n for a, n in zip(axes, scheme.grid.points, strict=True) if a in used)[::-1]
+    if array.shape != expected:
+        raise ValuesError(
+            f"coefficient {name!r} on this grid is an array of shape {expected}, axes "
+            f"({', '.join(reversed(used))}); got shape {array.shape}; give one value a node"
+        )
+    full = [n if a in used else 1 for a, n in zip(axes, scheme.grid.points, strict=True)]
+    return array.reshape(full[::-1])
+
+
+def _has(system: System, name: str) -> bool:
+    return any(p.name == name for p in system.parameters)
+
+
+def absolute_matrix(matrix: np.ndarray, name: str) -> np.ndarray:
+    """Return |A| = R |Λ| R⁻¹ of a real matrix with real eigenvalues, shape (n, n).
+
+    Raises:
+        SchemeError: the matrix is not square, has complex eigenvalues or too few eigenvectors.
+    """
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise SchemeError(
+            f"upwind differences need one square matrix for {name!r}; got shape {matrix.shape}; "
+            'use space="central2"'
+        )
+    eigenvalues, vectors = np.linalg.eig(matrix)
+    scale = max(float(np.abs(matrix).max()), np.finfo(float).tiny)
+    if np.abs(eigenvalues.imag).max() > 1e-8 * scale or np.linalg.cond(vectors) > _MAX_CONDITION:
+        raise SchemeError(
+            "upwind differences need a matrix with real eigenvalues and all eigenvectors; got "
+            f"eigenvalues {np.round(eigenvalues, 6).tolist()} for {name!r}; the system is not "
+            'hyperbolic, or use space="central2" with stepper="rk4"'
+        )
+    return np.asarray((vectors * np.abs(eigenvalues)) @ np.linalg.inv(vectors)).real
+
+
+def coordinates(scheme: Scheme, t: float) -> dict[str, Any]:
+    """Return t and the nodes as arrays that broadcast to the grid's shape."""
+    mesh = scheme.grid.mesh(scheme.boundary)
+    return {TIME: t, **dict(zip(scheme.grid.axes, mesh, strict=True))}
+
+
+def check_prefactors(scheme: Scheme, values: Values) -> None:
+    """Check that coefficients which the state does not enter are finite on the grid at t = 0.
+
+    Raises:
+        EquationError: a coefficient is singular; the message names the cell.
+    """
+    environment: Mapping[str, Any] = {**constants(scheme, values), **coordinates(scheme, 0.0)}
+    for info, terms in zip(scheme.system.fields, scheme.system.equations, strict=True):
+        for term in terms:
+            for product in term.products:
+                if symbol_names(product.prefactor) & set(scheme.system.field_names):
+                    continue
+                with np.errstate(all="ignore"):
+                    value = np.asarray(evaluate(product.prefactor, environment), dtype=float)
+                value = np.broadcast_to(value, scheme.grid.shape)
+                bad = np.argwhere(~np.isfinite(value))
+                if len(bad):
+                    cell = tuple(int(k) for k in bad[0])
+                    nodes = scheme.grid.nodes(scheme.boundary)
+                    place = ", ".join(
+                        f"{a} = {float(n[k]):g}"
+                        for a, n, k in zip(scheme.grid.axes, nodes, reversed(cell), strict=True)
+                    )
+                    raise EquationError(
+                        f"coefficients are finite on the grid; got {value[cell]} for "
+                        f"{product.prefactor} in the equation of {info.name!r} at cell {cell} "
+                        f"({place}); move the grid's nodes off the singularity"
+                    )
