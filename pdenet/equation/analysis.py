@@ -8,7 +8,7 @@ import sympy as sp
 
 from pdenet.equation.functions import symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
-from pdenet.equation.system import Product, System, Term
+from pdenet.equation.system import System, Term
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Analysis:
 def analyse(system: System) -> Analysis:
     """Classify a system; the work does not depend on grids or on sizes of vector fields."""
     order = max((term_order(t) for _, t in system.terms()), default=0)
-    variable = any(_varies(system, p) for _, t in system.terms() for p in t.products)
+    variable = any(_varies(system, t) for _, t in system.terms())
     return Analysis(
         order=order,
         time_order=2 if any(f.rate_of for f in system.fields) else 1,
@@ -72,14 +72,17 @@ def varying_names(system: System) -> frozenset[str]:
     return frozenset({TIME, *system.axes} | functions)
 
 
-def _varies(system: System, product: Product) -> bool:
+def _varies(system: System, term: Term) -> bool:
     """Tell whether a coefficient varies; a source such as sin(x) beside u is none."""
     varying = varying_names(system)
-    if product.factors:
-        return bool(symbol_names(product.prefactor) & varying)
+    product, outer = (term.inner or term.outer), sp.S.One
+    holds_fields = bool(term.factors())
+    if term.inner is not None:
+        outer = term.outer.prefactor
+        holds_fields = holds_fields or bool(scalar_fields(system, outer))
     # Undifferentiated terms are collected in one prefactor; each stands for itself.
     return any(
-        symbol_names(part) & varying and scalar_fields(system, part)
+        symbol_names(outer * part) & varying and (holds_fields or scalar_fields(system, part))
         for part in sp.Add.make_args(product.prefactor)
     )
 

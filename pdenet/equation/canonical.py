@@ -101,12 +101,12 @@ class Reader:
             )
         flux = fluxes[0]
         axis = self._axis(flux.coordinate)
-        # D is linear: numbers and parameters, which are constants, go under the derivative.
-        coords = [canonical_symbol(c) for c in (TIME, *self.axes)]
-        constant, varying = rest.as_independent(*coords, AppliedUndef, Component, Entry)
+        # ∂/∂x is linear over what does not depend on x: it goes under the derivative. Coefficients
+        # A_ij stay where they are written, since that decides in which order to contract.
+        constant, varying = rest.as_independent(flux.coordinate, Entry)
         outer = self._product(varying)
         for one in sp.Add.make_args(expand(constant * flux.argument)):
-            if one != 0:
+            if one.has(flux.coordinate):  # else the derivative is 0
                 yield Term(outer, axis, self._product(one))
 
     def _axis(self, coordinate: sp.Symbol) -> int:
@@ -262,6 +262,15 @@ def _substitute(term: Term, table: dict[str, str]) -> Term:
     return Term(rename(term.outer), term.axis, inner)
 
 
+def _lowest_terms(expr: sp.Expr) -> sp.Expr:
+    """Return an expanded expression with its fractions put over one denominator and cancelled.
+
+    Scaling an equation by 1 + a and solving it again must not leave a/(1 + a) + 1/(1 + a).
+    """
+    bases = [p.base for p in expr.atoms(sp.Pow) if p.exp.is_Integer and p.exp < 0]
+    return expand(sp.cancel(expr)) if any(base.is_Add for base in bases) else expr
+
+
 def _collect(terms: Iterable[Term]) -> tuple[Term, ...]:
     """Add the prefactors of like terms, drop what cancels, and sort."""
     sums: dict[Term, sp.Expr] = {}
@@ -274,7 +283,7 @@ def _collect(terms: Iterable[Term]) -> tuple[Term, ...]:
         sums[like] = sums.get(like, sp.S.Zero) + amount.prefactor
     collected: list[Term] = []
     for like, total in sums.items():
-        prefactor = expand(total)
+        prefactor = _lowest_terms(expand(total))
         if prefactor == 0:
             continue
         if like.inner is None:

@@ -9,7 +9,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from pdenet.equation.canonical import Reader, expand
-from pdenet.equation.functions import check_functions
+from pdenet.equation.functions import check_functions, symbol_names
 from pdenet.equation.symbols import (
     SPACE,
     TIME,
@@ -147,7 +147,7 @@ def read_system(equations: Sequence[sp.Eq]) -> System:
     for info, (free, side) in zip(infos, sides, strict=True):
         text = f"the equation of {info.name!r}"
         made.append(Reader(axes, free, text).read(side))
-    system = System(axes, tuple(infos), tuple(made), parameters)
+    system = System(axes, tuple(infos), tuple(made), _used(parameters, infos, made))
     _check_ranges(system)
     return system
 
@@ -287,36 +287,75 @@ def _check_rate_coefficient(
         )
 
 
+_MAX_COUPLED = 4  # a symbolic inverse of a full 5×5 matrix takes a quarter of a minute
+
+
 def _solve_scalars(
     residuals: Sequence[sp.Expr], texts: Sequence[str], highest: Sequence[sp.Expr]
 ) -> dict[sp.Expr, sp.Expr]:
+    """Solve scalar equations, which are linear in the rates, block by coupled block."""
     dummies = {h: sp.Dummy(f"rate{k}") for k, h in enumerate(highest)}
+    read = [_linear_row(r, dummies, t) for r, t in zip(residuals, texts, strict=True)]
+    amounts = sp.Matrix([[row[0][v] for v in dummies.values()] for row in read])
+    solved: dict[sp.Expr, sp.Expr] = {}
+    for rows, columns in _blocks(amounts):
+        block = amounts.extract(rows, columns)
+        if len(rows) != len(columns) or sp.cancel(block.det()) == 0:
+            raise EquationError(
+                "the equations determine each field's time derivative once; got "
+                f"{'; '.join(texts)}, which hold two equations for one field or a rate that "
+                "cancels; remove the redundant one"
+            )
+        rest = sp.Matrix([read[row][1] for row in rows])
+        if len(rows) == 1:
+            right = -rest / block[0, 0]
+        else:
+            right = -block.inv().applyfunc(sp.cancel) * rest
+        solved |= {highest[c].expr: expand(s) for c, s in zip(columns, right, strict=True)}
+    return solved
+
+
+def _linear_row(
+    residual: sp.Expr, dummies: dict[sp.Expr, sp.Dummy], text: str
+) -> tuple[dict[sp.Dummy, sp.Expr], sp.Expr]:
+    """Return the coefficient of each rate in an expanded residual, and what is left."""
     unknowns = list(dummies.values())
-    rows = []
-    for residual, text in zip(residuals, texts, strict=True):
-        row = residual.xreplace(dummies)
-        for rate, unknown in dummies.items():
-            amount = row.diff(unknown)
-            if amount.has(*unknowns) or _fields_in(amount):
-                raise EquationError(
-                    f"time derivatives enter linearly, with coefficients free of the fields; got "
-                    f"{rate} otherwise in {text}; divide the equation so that the rate stands alone"
-                )
-        rows.append(row)
-    matrix = sp.Matrix([[row.diff(v) for v in unknowns] for row in rows])
-    rest = sp.Matrix([-row.xreplace(dict.fromkeys(unknowns, sp.S.Zero)) for row in rows])
-    if sp.cancel(matrix.det()) == 0:
+    amounts = dict.fromkeys(unknowns, sp.S.Zero)
+    rest = []
+    for part in sp.Add.make_args(residual.xreplace(dummies)):
+        amount, rate = part.as_independent(*unknowns, as_Add=False)
+        if rate == 1:
+            rest.append(part)
+        elif rate in amounts and not _fields_in(amount):
+            amounts[rate] += amount
+        else:
+            shown = next(h for h, v in dummies.items() if rate.has(v))
+            raise EquationError(
+                f"time derivatives enter linearly, with coefficients free of the fields; got "
+                f"{shown} otherwise in {text}; divide the equation so that the rate stands alone"
+            )
+    return amounts, sp.Add(*rest)
+
+
+def _blocks(amounts: sp.Matrix) -> list[tuple[list[int], list[int]]]:
+    """Split a matrix into the rows and columns that its entries tie together."""
+    blocks: list[tuple[set[int], set[int]]] = []
+    for row in range(amounts.rows):
+        rows, columns = {row}, {c for c in range(amounts.cols) if amounts[row, c] != 0}
+        apart = []
+        for block in blocks:
+            if block[1] & columns:
+                rows, columns = rows | block[0], columns | block[1]
+            else:
+                apart.append(block)
+        blocks = [*apart, (rows, columns)]
+    if max(len(rows) for rows, _ in blocks) > _MAX_COUPLED:
         raise EquationError(
-            "the equations determine each field's time derivative once; got "
-            f"{'; '.join(texts)}, which hold two equations for one field or a rate that cancels; "
-            "remove the redundant one"
+            f"at most {_MAX_COUPLED} equations whose time derivatives are tied together were "
+            f"expected; got {max(len(rows) for rows, _ in blocks)}; solve them for the time "
+            "derivatives by hand"
         )
-    if matrix.is_diagonal():
-        solved = [rest[k] / matrix[k, k] for k in range(len(unknowns))]
-    else:
-        inverse = matrix.inv().applyfunc(sp.cancel)
-        solved = list(inverse * rest)
-    return {h.expr: expand(s) for h, s in zip(highest, solved, strict=True)}
+    return [(sorted(rows), sorted(columns)) for rows, columns in blocks]
 
 
 def _check_mixed(right: sp.Expr, orders: dict[str, int], text: str) -> None:
@@ -429,6 +468,24 @@ def _parameters(
             f"a name has one meaning; got {sorted(clash)} as field and as parameter; rename one"
         )
     return tuple(found[name] for name in sorted(found))
+
+
+def _used(
+    parameters: Iterable[Parameter], infos: Iterable[FieldInfo], terms: Iterable[Iterable[Term]]
+) -> tuple[Parameter, ...]:
+    """Leave out the parameters that cancelled, as a does in (1 + a) u_t = (1 + a) u_x."""
+    table = {p.name: p for p in parameters}
+    products = [p for side in terms for term in side for p in term.products]
+    names = {use.name for product in products for use in product.coefficients}
+    for product in products:
+        names |= symbol_names(product.prefactor)
+        for factor in product.factors:
+            if factor.function is not None:
+                names |= symbol_names(factor.function)
+    sizes = [info.size for info in infos if info.size is not None]
+    sizes += [size for name in names & set(table) for size in table[name].shape]
+    names |= {symbol.name for size in sizes for symbol in size.free_symbols}
+    return tuple(p for name, p in table.items() if name in names)
 
 
 def _check_ranges(system: System) -> None:

@@ -16,23 +16,21 @@ from typing import Any  # initial states and values are numbers, arrays or expre
 import numpy as np
 import scipy.linalg
 
+from pdenet.discrete import environment
+from pdenet.discrete.boundary import Boundary, Periodic
 from pdenet.discrete.grid import Grid
+from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.steppers import stepper
 from pdenet.equation.functions import evaluate, symbol_names
 from pdenet.equation.linear import LinearForm, linear_form
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import TIME
-from pdenet.equation.values import Values, as_numpy, bind
-from pdenet.errors import EquationError, GridError, IllPosedError, InitialStateError, TimeError
+from pdenet.equation.values import Values, bind
+from pdenet.errors import EquationError, GridError, IllPosedError, TimeError
+from pdenet.simulate.initial import read_initial
 
 # Wave vectors whose exponentials are held at once: 4096 complex 12×12 matrices are 9 MiB.
 _BATCH = 4096
-
-
-class _AllPeriodic:
-    """What the grid must know of the boundary."""
-
-    def is_periodic(self, axis: str, /) -> bool:
-        return True
 
 
 def exact_periodic(
@@ -58,7 +56,8 @@ def exact_periodic(
         pde: a linear equation with constant coefficients; vector fields are welcome. Sources may
             depend on space, but not on time.
         grid: the grid; all its axes are taken as periodic.
-        initial: the state at t = 0, one real array `(component, *space)`.
+        initial: the state at t = 0, as for a solver: an expression, several, a mapping from fields
+            to expressions or arrays, or one array `(component, *space)`.
         times: one time or several, in any order, in the equation's unit of time. Negative ones run
             backwards where the equation can.
         values: values of parameters and coefficients, as for a solver.
@@ -71,18 +70,19 @@ def exact_periodic(
             time; the message names the term.
         ValuesError: a value is missing, unknown or of the wrong kind.
         GridError: the grid has another dimension than the equation.
-        InitialStateError: the initial state has the wrong shape, is complex or not finite.
+        InitialStateError: a field is missing or unknown, or the initial state has the wrong shape,
+            is complex or not finite.
         TimeError: a time is not a finite number.
         IllPosedError: the solution grew beyond all numbers, as the backward heat equation's does.
 
     Example:
+        >>> import sympy as sp
         >>> from pdenet.equation.catalogue import catalogue
-        >>> grid = Grid(x=(0, 2 * np.pi, 16))
-        >>> x = 2 * np.pi * np.arange(16) / 16
         >>> heat = catalogue.build("heat", dimension=1)
-        >>> u = exact_periodic(heat, grid, np.sin(3 * x)[np.newaxis], 1.0, values={"D": 0.1})
-        >>> bool(np.allclose(u[0, 0], np.exp(-0.9) * np.sin(3 * x), rtol=0, atol=1e-14))
-        True
+        >>> x, grid = sp.Symbol("x"), Grid(x=(0, 2 * sp.pi, 16))
+        >>> u = exact_periodic(heat, grid, sp.cos(3 * x), [0, 1], values={"D": 0.1})
+        >>> [round(float(value), 6) for value in u[:, 0, 0]]  # cos 0 and exp(−0.1 · 3²)
+        [1.0, 0.40657]
     """
     bound = bind(pde.system, values)
     form = linear_form(bound)
@@ -91,28 +91,29 @@ def exact_periodic(
             f"expected a grid with the axes {', '.join(pde.axes)} of the equation, got {grid}; "
             "give one interval an axis"
         )
-    state = _initial(bound, grid, initial)
-    source = _source(bound, form, grid)
+    place = _place(bound, grid)
+    state = read_initial(place, bound, initial, np.dtype(np.float64))
+    source = _source(place, bound, form)
     moments = _times(times)
     space = tuple(range(1, 1 + grid.dimension))
     # û and f̂ with the wave vectors in one row, shape (wave, component, 1).
     spectra = [_columns(np.fft.rfftn(a, axes=space)) for a in (state, source)]
-    waves = _wave_numbers(grid)
+    waves = _wave_numbers(grid, place.spacing)
     result = np.empty((len(moments), *state.shape))
     for frame, moment in enumerate(moments):
         if moment == 0:
             result[frame] = state
             continue
         evolved = _evolve(form, waves, spectra[0], spectra[1], moment)
-        shape = (state.shape[0], *grid.shape[:-1], grid.shape[-1] // 2 + 1)
-        spectrum = evolved[:, :, 0].T.reshape(shape)
-        result[frame] = np.fft.irfftn(spectrum, s=grid.shape, axes=space)
-        if not np.isfinite(result[frame]).all():
+        if not np.isfinite(evolved).all():
             raise IllPosedError(
                 f"a bounded solution was expected; at t = {moment} the solution of {pde!r} has "
                 "grown beyond all numbers; the equation amplifies short waves without bound in "
                 "this direction of time, or the time is too long for its growth rate"
             )
+        shape = (state.shape[0], *grid.shape[:-1], grid.shape[-1] // 2 + 1)
+        spectrum = evolved[:, :, 0].T.reshape(shape)
+        result[frame] = np.fft.irfftn(spectrum, s=grid.shape, axes=space)
     return result
 
 
@@ -140,18 +141,17 @@ def symbol(form: LinearForm, waves: Sequence[np.ndarray]) -> np.ndarray:
     return made
 
 
-def _wave_numbers(grid: Grid) -> tuple[np.ndarray, ...]:
+def _wave_numbers(grid: Grid, spacing: Sequence[float]) -> tuple[np.ndarray, ...]:
     """Return the wave numbers of a half spectrum, for each axis an array `(2, wave)`.
 
     The shortest wave of an even number of points has the wave number 0 in row 1, for derivatives
     of odd order: it is its own mirror image, so only a real symbol keeps real data real.
     """
     made: list[np.ndarray] = []
-    lengths = zip(grid.points, grid.spacing(_AllPeriodic()), strict=True)
-    for axis, (points, spacing) in enumerate(lengths):
+    for axis, (points, h) in enumerate(zip(grid.points, spacing, strict=True)):
         # x is the last axis of the array, the one of which rfftn keeps half.
         frequencies = np.fft.rfftfreq if axis == 0 else np.fft.fftfreq
-        even = 2 * np.pi * frequencies(points, d=spacing)
+        even = 2 * np.pi * frequencies(points, d=h)
         odd = np.where(np.arange(len(even)) * 2 == points, 0.0, even)
         made.append(np.stack([even, odd]))
     dimension = grid.dimension
@@ -208,45 +208,41 @@ def _exponentials(exponent: np.ndarray, has_source: bool) -> tuple[np.ndarray, n
     return made[:, :size, :size], made[:, :size, size:]
 
 
-def _initial(bound: Values, grid: Grid, initial: Any) -> np.ndarray:
-    """Return the initial state as a float64 array (component, *space)."""
-    shape = (len(bound.components), *grid.shape)
-    given = as_numpy(initial)
-    if given.shape != shape or given.dtype.kind not in "fiu":
-        raise InitialStateError(
-            f"an initial state of real numbers with the shape {shape}, (component, *space) for "
-            f"the components {', '.join(bound.components)}, was expected; got "
-            f"{type(initial).__name__} of shape {given.shape} and dtype {given.dtype}; convert it"
-        )
-    state = given.astype(np.float64)
-    bad = np.argwhere(~np.isfinite(state))
-    if len(bad):
-        place = tuple(int(k) for k in bad[0])
-        raise InitialStateError(
-            f"an initial state of finite numbers was expected; got {state[place]} in component "
-            f"{bound.components[place[0]]!r} at cell {place[1:]}; mend it"
-        )
-    return state
+def _place(bound: Values, grid: Grid) -> Scheme:
+    """Return a scheme without stencils, which says where: what initial states and names ask for."""
+    return Scheme(
+        system=bound.system,
+        grid=grid,
+        boundary=Boundary(**dict.fromkeys(grid.axes, Periodic())),
+        space="exact",
+        stepper=stepper("euler"),
+        equations=(),
+        closures={},
+        conditions={},
+        width=(),
+    )
 
 
-def _source(bound: Values, form: LinearForm, grid: Grid) -> np.ndarray:
+def _source(place: Scheme, bound: Values, form: LinearForm) -> np.ndarray:
     """Return f at the nodes, shape (component, *space)."""
-    made = np.zeros((len(bound.components), *grid.shape))
-    names = {n: as_numpy(v) for n, v in bound.numbers.items()}
-    environment = {**names, **dict(zip(grid.axes, grid.mesh(_AllPeriodic()), strict=True))}
+    made = np.zeros((len(bound.components), *place.grid.shape))
+    known = {**environment.constants(place, bound), **environment.coordinates(place, 0.0)}
     for weights, expression in form.sources:
         if TIME in symbol_names(expression):
             raise EquationError(
                 f"sources that do not depend on time were expected; got {expression}; "
                 "use a solver, pde.to_solver(...), for this equation"
             )
-        amount = np.broadcast_to(evaluate(expression, environment), grid.shape)
-        made += weights.reshape(-1, *[1] * grid.dimension) * amount
-    if not np.isfinite(made).all():
-        place = tuple(int(k) for k in np.argwhere(~np.isfinite(made))[0])
+        with np.errstate(all="ignore"):  # what is not finite is reported below, with its place
+            amount = np.broadcast_to(evaluate(expression, known), place.grid.shape)
+        made[weights != 0] += np.multiply.outer(weights[weights != 0], amount)
+    bad = np.argwhere(~np.isfinite(made))
+    if len(bad):
+        component, *cell = (int(k) for k in bad[0])
         raise EquationError(
-            f"sources that are finite on the grid were expected; got {made[place]} in component "
-            f"{bound.components[place[0]]!r} at cell {place[1:]}; move the singularity off the grid"
+            f"sources that are finite on the grid were expected; got {made[component, *cell]} in "
+            f"component {bound.components[component]!r} at cell {tuple(cell)}; "
+            "move the singularity off the grid"
         )
     return made
 

@@ -1,4 +1,4 @@
-"""Analysis: order, kind and coefficients are what the definitions say; matrices of linear systems."""
+"""Analysis: order, kind and coefficients as defined; the matrices of linear systems."""
 
 from __future__ import annotations
 
@@ -70,6 +70,8 @@ def test_kind_follows_its_definition(right: sp.Expr, kind: str) -> None:
         (c * u.diff(x, 2), "variable"),
         (D(c * u.diff(x), x), "variable"),
         (x * D(u**2, x), "variable"),
+        (D(u**2 + sp.sin(x), x), "constant"),
+        (u * D(c, x), "variable"),
     ],
     ids=str,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any  # the options of an entry
+
 import pytest
 import sympy as sp
 
@@ -17,7 +19,8 @@ NAMES = (
     *("eq1", "eq2", "eq3", "eq4", "eq5", "eq6", "eq7", "eq9"),
 )
 VECTORS = ("eq2", "eq3", "eq4", "eq5", "eq6", "eq7", "eq9")
-VARIANTS: tuple[tuple[str, dict[str, object]], ...] = (
+Options = dict[str, Any]
+VARIANTS: tuple[tuple[str, Options], ...] = (
     *((n, {}) for n in NAMES),
     *(
         (n, {"dimension": d})
@@ -55,9 +58,7 @@ def test_catalogue_holds_exactly_the_promised_names() -> None:
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
-def test_every_entry_reads_prints_and_describes_itself(
-    name: str, options: dict[str, object]
-) -> None:
+def test_every_entry_reads_prints_and_describes_itself(name: str, options: Options) -> None:
     pde = catalogue.build(name, **options)
     assert pde.name == name
     assert pde.description
@@ -122,9 +123,7 @@ def test_unknown_name_is_refused_with_the_nearest() -> None:
         ("eq1", {"fields": [x, y]}, "pn.fields"),
     ],
 )
-def test_bad_option_is_refused_with_what_would_do(
-    name: str, options: dict[str, object], words: str
-) -> None:
+def test_bad_option_is_refused_with_what_would_do(name: str, options: Options, words: str) -> None:
     with pytest.raises(EquationError, match=words):
         catalogue.build(name, **options)
 
@@ -206,7 +205,7 @@ def _spreading(*, discharge: bool) -> dict[str, sp.Expr]:
 
 _ADVECTED = sp.Function("F_")
 _PHASE = 3 * x + 4 * y
-SOLUTIONS: list[tuple[str, dict[str, object], dict[str, sp.Expr]]] = [
+SOLUTIONS: list[tuple[str, Options, dict[str, sp.Expr]]] = [
     ("heat", {}, {"u": sp.exp(-(x**2 + y**2) / (4 * p["D"] * t)) / t}),
     ("heat", {"dimension": 1}, {"u": sp.exp(-(x**2) / (4 * p["D"] * t)) / sp.sqrt(t)}),
     (
@@ -284,7 +283,7 @@ SOLUTIONS: list[tuple[str, dict[str, object], dict[str, sp.Expr]]] = [
     ids=[f"{n}-{'-'.join(map(str, o.values()))}-{k}" for k, (n, o, _) in enumerate(SOLUTIONS)],
 )
 def test_equation_is_solved_by_its_known_solution(
-    name: str, options: dict[str, object], solution: dict[str, sp.Expr]
+    name: str, options: Options, solution: dict[str, sp.Expr]
 ) -> None:
     # Roots of products come apart when the constants are positive, as they are.
     positive = {s: sp.Symbol(s.name, positive=True) for s in SYMBOLS.values()}

@@ -1,0 +1,171 @@
+"""The largest time step for which one step of a stepper grows no faster than it may.
+
+For y' = λy one step multiplies y by R(z), z = dt λ. Asked for is the largest dt* such that
+|R(dt λ)| ≤ exp(ω dt) for all dt in (0, dt*], where ω is the growth that is allowed.
+
+With λ = L e^{iφ}, x = cos φ and τ = L dt the squared modulus is a polynomial in τ whose
+coefficients are polynomials in x, exact rationals: Σ_m τ^m Σ_{j+k=m} r_j r_k T_{|j−k|}(x). For a
+method of order p the first p of them are those of exp(2xτ), so that on the imaginary axis they
+vanish identically, and nothing depends on rounding.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import polynomial
+
+from pdenet.discrete.steppers import RungeKutta, Splitting, Stepper
+
+# cos φ nearer than this to the allowed growth, or to 0, is rounding of the symbol.
+_ROUNDING = 1e-11
+
+
+def largest_step(eigenvalues: np.ndarray, growth: float, stepper: Stepper) -> np.ndarray:
+    """Return the largest stable dt of each eigenvalue.
+
+    Args:
+        eigenvalues: λ, complex, in 1/time, of any shape.
+        growth: ω, in 1/time, at least 0.
+        stepper: the time stepper. For a `Splitting` the eigenvalues come in pairs ±λ, the square
+            roots of those of u_tt = F(u).
+
+    Returns:
+        dt in the shape of `eigenvalues`; 0 where every dt grows too fast, inf where none does.
+    """
+    lam = np.asarray(eigenvalues, dtype=np.complex128)
+    flat = lam.ravel()
+    made = np.full(flat.shape, np.inf)
+    size = np.abs(flat)
+    # Eigenvalues that are rounding of 0 say nothing.
+    busy = size > 1e-13 * size.max(initial=0.0)
+    if isinstance(stepper, RungeKutta):
+        made[busy] = _runge_kutta(flat[busy], growth, stepper)
+    else:
+        made[busy] = _splitting(flat[busy], growth, stepper)
+    return made.reshape(lam.shape)
+
+
+def _runge_kutta(lam: np.ndarray, growth: float, stepper: RungeKutta) -> np.ndarray:
+    size = np.abs(lam)
+    cosine = lam.real / size
+    cosine[np.abs(cosine) < _ROUNDING] = 0.0
+    allowed = growth / size
+    near = np.abs(cosine - allowed) < _ROUNDING
+    cosine[near] = allowed[near]
+    table = modulus_table(stepper)
+    made = np.empty((len(table) - 1, lam.size))  # coefficients of τ^0, τ^1, … of (|R|² − e^2ωτ)/τ
+    power = np.ones_like(allowed)
+    for m in range(1, len(table)):
+        power = power * 2 * allowed / m
+        made[m - 1] = polynomial.polyval(cosine, table[m])
+        if m > stepper.order:
+            made[m - 1] -= power
+        else:  # both are (2·)^m/m!: equal arguments must give exactly 0
+            made[m - 1] -= polynomial.polyval(allowed, table[m])
+    return first_rise(made) / size
+
+
+@lru_cache(maxsize=32)
+def modulus_table(stepper: RungeKutta) -> tuple[np.ndarray, ...]:
+    """Return, for each power of τ, the coefficients in x of |R(τ e^{iφ})|², x = cos φ."""
+    r = stepper.polynomial
+    chebyshev: list[list[Fraction]] = [[Fraction(1)], [Fraction(0), Fraction(1)]]
+    for _ in r[2:]:
+        longer = [Fraction(0), *(2 * c for c in chebyshev[-1])]
+        for k, c in enumerate(chebyshev[-2]):
+            longer[k] -= c
+        chebyshev.append(longer)
+    table = []
+    for m in range(2 * len(r) - 1):
+        total = [Fraction(0)] * (len(r) + 1)
+        for j in range(max(0, m - len(r) + 1), min(m, len(r) - 1) + 1):
+            for k, c in enumerate(chebyshev[abs(m - 2 * j)]):
+                total[k] += r[j] * r[m - j] * c
+        table.append(np.array([float(c) for c in total]))
+    return tuple(table)
+
+
+def first_rise(coefficients: np.ndarray) -> np.ndarray:
+    """Return where polynomials, 0 or negative to the right of 0, first become positive.
+
+    Args:
+        coefficients: of τ^0, τ^1, …, shape (degree + 1, polynomial).
+
+    Returns:
+        The first τ ≥ 0 after which each is positive; inf where it never is.
+    """
+    degree, count = coefficients.shape[0] - 1, coefficients.shape[1]
+    made = np.full(count, np.inf)
+    nonzero = coefficients != 0
+    lowest = np.where(nonzero.any(axis=0), nonzero.argmax(axis=0), degree + 1)
+    highest = degree - nonzero[::-1].argmax(axis=0)
+    for low, high in {(int(a), int(b)) for a, b in zip(lowest, highest, strict=True)}:
+        if low > degree:
+            continue
+        which = np.flatnonzero((lowest == low) & (highest == high))
+        part = coefficients[low : high + 1, which]
+        rises = part[0] > 0
+        made[which[rises]] = 0.0
+        which, part = which[~rises], part[:, ~rises]
+        if high > low and which.size:
+            made[which] = _first_positive_root(part)
+    return made
+
+
+def _first_positive_root(coefficients: np.ndarray) -> np.ndarray:
+    """The same for polynomials with a negative constant and a highest coefficient that is not 0."""
+    degree, count = coefficients.shape[0] - 1, coefficients.shape[1]
+    companion = np.zeros((count, degree, degree))
+    companion[:, np.arange(1, degree), np.arange(degree - 1)] = 1.0
+    companion[:, :, -1] = -(coefficients[:-1] / coefficients[-1]).T
+    roots = np.linalg.eigvals(companion)
+    real = np.where((roots.imag == 0) & (roots.real > 0), roots.real, np.inf)
+    real.sort(axis=1)
+    # Where a polynomial touches 0 from below it does not rise: look behind each root.
+    behind = np.minimum(np.append(real[:, 1:], np.full((count, 1), np.inf), axis=1), 2 * real)
+    middle = np.where(np.isfinite(real), (real + behind) / 2, 1.0)
+    value = np.zeros_like(middle)
+    for row in coefficients[::-1]:
+        value = value * middle + row[:, np.newaxis]
+    rising = np.where(np.isfinite(real) & (value > 0), real, np.inf)
+    return rising.min(axis=1)
+
+
+def _splitting(lam: np.ndarray, growth: float, stepper: Splitting) -> np.ndarray:
+    """Real and negative λ² oscillate up to the stepper's limit; real and positive ones grow less
+    than exp(λ dt), since 2 cosh z ≥ 2 + z² and every trace here is 2 + z² at most there."""
+    square = lam**2
+    size = np.abs(lam)
+    made = np.full(lam.shape, np.inf)
+    real = np.abs(square.imag) <= _ROUNDING * size**2
+    oscillating = real & (square.real < 0)
+    made[oscillating] = stepper.imaginary_limit / size[oscillating]
+    growing = real & (square.real > 0)
+    made[growing & (size > growth * (1 + _ROUNDING))] = 0.0
+    for place in np.flatnonzero(~real):
+        made[place] = _scan(lam[place], growth, stepper)
+    return made
+
+
+def _scan(lam: complex, growth: float, stepper: Splitting) -> float:
+    """The same for one complex λ²: a grid of steps, then bisection."""
+
+    def excess(tau: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            factor = stepper.amplification(tau * lam / abs(lam))
+        return np.log(factor) / tau - growth / abs(lam)
+
+    grid = np.geomspace(1e-4, 4.0, 400)
+    above = np.flatnonzero(excess(grid) > 1e-9)
+    if not above.size:
+        return float("inf")
+    if above[0] == 0:
+        return 0.0
+    low, high = grid[above[0] - 1], grid[above[0]]
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if excess(np.array([middle]))[0] > 1e-9 else (middle, high)
+    return float(low / abs(lam))

@@ -1,0 +1,208 @@
+"""Von Neumann's bound with coefficients frozen: exact where they are constant.
+
+At each node the scheme with the coefficients of that node is taken as if it held everywhere. The
+bound is the least over all nodes and all wave numbers. Not every node is tried with every wave:
+the worst wave of a few extreme nodes is tried at all nodes, the worst node joins the few, and so on
+until none is worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pdenet.discrete.amplification import largest_step
+from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.spectrum import (
+    Group,
+    continuous_symbols,
+    directions,
+    eigenvalues,
+    half_torus,
+    lowest,
+    symbols,
+)
+from pdenet.discrete.steppers import Splitting
+from pdenet.errors import IllPosedError
+
+# Rates of growth are compared with the equation's own with this tolerance: a difference scheme
+# has them up to its truncation error, and exp(dt ω) up to dt^p only.
+SLACK = 1.1
+
+# Real parts below this fraction of the largest eigenvalue are rounding; for matrices without all
+# eigenvectors it is the square root of eps and more.
+_ROUNDING = {True: 1e-13, False: 1e-6}
+
+_ROUNDS = 12
+
+
+class Frozen:
+    """The frozen scheme at some nodes.
+
+    Args:
+        scheme: the scheme.
+        groups: the groups of terms.
+        coefficients: C_g at the nodes, shape (node, group, component, component).
+    """
+
+    def __init__(self, scheme: Scheme, groups: Sequence[Group], coefficients: np.ndarray) -> None:
+        self.scheme = scheme
+        self.spacing = scheme.spacing
+        self.steady = [k for k, g in enumerate(groups) if not g.is_per_step]
+        self.groups = [groups[k] for k in self.steady]
+        self.mean = [groups[k] for k in range(len(groups)) if k not in self.steady]
+        nodes = coefficients[:, self.steady]
+        flat = nodes.reshape(len(nodes), -1)
+        first = np.unique(flat, axis=0, return_index=True)[1] if len(flat) > 1 else [0]
+        self.place = np.sort(first)
+        self.nodes = nodes[self.place]
+        self.size = nodes.shape[-1]
+        self.samples = half_torus(scheme.grid.dimension, coarse=self.size > 4)
+        self.pairs = _pairs(scheme)
+
+    def extremes(self) -> list[int]:
+        """Return the nodes that are extreme in some directions of coefficient space."""
+        if len(self.nodes) <= 4:
+            return list(range(len(self.nodes)))
+        flat = self.nodes.reshape(len(self.nodes), -1)
+        scale = np.abs(flat).max(axis=0)
+        flat = flat[:, scale > 0] / scale[scale > 0]
+        width = flat.shape[1]
+        rng = np.random.default_rng(0)
+        rays = np.concatenate([np.eye(width), -np.eye(width), rng.normal(size=(16, width))])
+        return sorted({int((flat @ ray).argmax()) for ray in rays[: 2 * 32 + 16]})
+
+    def spectrum(self, nodes: np.ndarray, made: np.ndarray) -> np.ndarray:
+        """Return λ for coefficients (node, group, n, n) and symbols (group, wave).
+
+        Returns:
+            Shape (node, wave, eigenvalue). For a splitting stepper, the roots of those of F in
+            u_tt = F(u).
+        """
+        if self.size == 1:
+            return np.einsum("ng,gw->nw", nodes[:, :, 0, 0], made)[..., np.newaxis]
+        if self.pairs is not None:
+            first, rates = self.pairs
+            block = nodes[:, :, rates][:, :, :, first]
+            squares = eigenvalues(np.einsum("ngij,gw->nwij", block, made))
+            return np.sqrt(squares.astype(np.complex128))
+        return eigenvalues(np.einsum("ngij,gw->nwij", nodes, made))
+
+    def over_nodes(
+        self, function: Callable[[np.ndarray, np.ndarray], np.ndarray], samples: np.ndarray
+    ) -> tuple[float, np.ndarray, int]:
+        """Minimise over waves and nodes.
+
+        Args:
+            function: of coefficients (node, group, n, n) and waves (axis, wave); a value
+                (node, wave).
+            samples: the waves to begin with.
+
+        Returns:
+            The least value, the wave and the node.
+        """
+        chosen = self.extremes()
+        best, wave, node = np.inf, samples[:, 0], chosen[0]
+        for _ in range(_ROUNDS):
+            some = self.nodes[chosen]
+            value, point = lowest(lambda w, some=some: function(some, w).min(axis=0), samples)
+            at_all = function(self.nodes, point[:, np.newaxis])[:, 0]
+            worst = int(at_all.argmin())
+            if min(value, at_all[worst]) < best:
+                best, wave, node = float(min(value, at_all[worst])), point, worst
+            if worst in chosen or not np.isfinite(best):
+                break
+            chosen.append(worst)
+        return best, wave, node
+
+    def own_growth(self) -> float:
+        """Return ω₊, the largest growth rate of the equation itself, at least 0.
+
+        Raises:
+            IllPosedError: short waves grow without bound.
+        """
+        rays = directions(self.scheme.grid.dimension) / np.array(self.spacing)[:, np.newaxis]
+        waves = {j: rays * 2.0**j for j in range(-24, 13)}
+        exact = self.size == 1
+        rounding = _ROUNDING[exact]
+
+        def rate(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
+            lam = self.spectrum(nodes, continuous_symbols(self.groups, points))
+            real = np.abs(lam.real) if self.pairs is not None else lam.real
+            noise = rounding * np.abs(lam).max(axis=-1, keepdims=True)
+            return np.where(real > noise, real, 0.0).max(axis=-1)
+
+        extremes = self.nodes[self.extremes()]
+
+        def largest(j: int) -> float:
+            return float(rate(extremes, rays * 2.0**j).max())
+
+        far = [largest(j) for j in (4, 10, 16, 22)]
+        grows = far[3] > 1.2 * far[2] > 1.2**2 * far[1] > 0
+        if grows and far[1] > 1.2 * far[0]:
+            name = ", ".join(self.scheme.system.field_names)
+            raise IllPosedError(
+                "an equation whose growth rate is bounded was expected; the short waves of the "
+                f"equation of {name} grow without bound: at the wave length "
+                f"{2 * np.pi / (2.0**10 / min(self.spacing)):.3g} the rate is {far[1]:.3g}, and "
+                "ever larger below; change the sign of the term of highest order, or run time "
+                "the other way"
+            )
+        zero = np.zeros((rays.shape[0], 1))
+        samples = np.concatenate([zero, *waves.values()], axis=1)
+        best, _, _ = self.over_nodes(lambda n, w: -rate(n, w), samples)
+        return max(0.0, -best)
+
+    def discrete_growth(self) -> float:
+        """Return the largest real part over all waves that the grid carries."""
+
+        def rate(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
+            lam = self.spectrum(nodes, symbols(self.groups, points, self.spacing))
+            real = np.abs(lam.real) if self.pairs is not None else lam.real
+            noise = _ROUNDING[self.size == 1] * np.abs(lam).max(axis=-1, keepdims=True)
+            return -np.where(real > noise, real, 0.0).max(axis=-1)
+
+        return max(0.0, -self.over_nodes(rate, self.samples)[0])
+
+    def step(self, growth: float) -> tuple[float, np.ndarray, int]:
+        """Return the largest stable dt with its wave and node."""
+        stepper = self.scheme.stepper
+
+        def limit(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
+            lam = self.spectrum(nodes, symbols(self.groups, points, self.spacing))
+            if self.size > 1:
+                noise = 1e-12 * np.abs(lam).max(axis=-1, keepdims=True)
+                lam = np.where(np.abs(lam.real) > noise, lam, 1j * lam.imag)
+            if not self.mean:
+                return largest_step(lam, growth, stepper).min(axis=-1)
+            change = symbols(self.mean, points, self.spacing)[0].real
+            return _averaged_step(lam, change[:, np.newaxis], growth).min(axis=-1)
+
+        return self.over_nodes(limit, self.samples)
+
+
+def _averaged_step(lam: np.ndarray, change: np.ndarray, growth: float) -> np.ndarray:
+    """Return the largest dt with |1 + z₀ + dt λ|² ≤ exp(2ω dt), z₀ = `change` (Lax–Friedrichs).
+
+    The square is (1 + z₀)² + 2 dt (1 + z₀) Re λ + dt² |λ|², and exp(2ω dt) ≥ 1 + 2ω dt + 2ω² dt².
+    """
+    constant = change * (2 + change)
+    linear = 2 * ((1 + change) * lam.real - growth)
+    square = np.abs(lam) ** 2 - 2 * growth**2
+    idle = np.abs(lam) <= 1e-9 * np.abs(lam).max(initial=0.0)
+    root = np.sqrt(np.maximum(linear**2 - 4 * square * constant, 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Of the two forms of the root the one without cancellation.
+        made = np.where(linear > 0, -2 * constant / (linear + root), (root - linear) / (2 * square))
+    made = np.where((square <= 0) & (linear <= 0), np.inf, made)
+    return np.where(idle | np.isnan(made), np.inf, made)
+
+
+def _pairs(scheme: Scheme) -> tuple[list[int], list[int]] | None:
+    """Return where the positions and their rates stand, for splitting steppers; else None."""
+    if not isinstance(scheme.stepper, Splitting):
+        return None
+    names = scheme.system.field_names
+    rates = [k for k, f in enumerate(scheme.system.fields) if f.rate_of is not None]
+    return [names.index(scheme.system.fields[k].rate_of or "") for k in rates], rates

@@ -1,0 +1,1 @@
+"""The simulator: a Scheme stepped through time, and its results."""

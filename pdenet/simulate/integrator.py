@@ -1,0 +1,285 @@
+"""Integrator: time stepping. Which dt, which checks at each step, from one output to the next."""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import cached_property
+from typing import Any  # a progress bar of any kind, or None
+
+import numpy as np
+
+from pdenet.discrete import stability as stable
+from pdenet.discrete.scheme import Scheme
+from pdenet.equation.values import Values, as_numpy, is_tensor
+from pdenet.errors import BlowUpError, GridError, InitialStateError, StabilityError
+from pdenet.simulate.arrays import Array, Arrays
+from pdenet.simulate.initial import read_initial
+from pdenet.simulate.program import Program
+from pdenet.simulate.reference import NumpyArrays
+from pdenet.simulate.times import check_interval, num_steps
+
+SAFETY = 0.9
+"""The part of the stable time step that `dt="auto"` uses."""
+
+
+class Integrator:
+    """Steps a scheme through time.
+
+    Args:
+        scheme: the scheme, whose dt is settled here.
+        values: the values of its parameters.
+        arrays: the back end.
+        dtype: the dtype of states, as NumPy names it.
+        dt: the time step, or None for the automatic one.
+        mode: "refuse", "warn" or "ignore" for unstable combinations.
+
+    Raises:
+        StabilityError: the combination or the time step is unstable and the mode is "refuse".
+    """
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        values: Values,
+        arrays: Arrays,
+        dtype: np.dtype[Any],
+        dt: float | None,
+        mode: str,
+    ) -> None:
+        self.scheme = scheme
+        self.values = values
+        self.arrays = arrays
+        self.dtype = dtype
+        self.dt_given = dt
+        self.mode = mode
+        self.components = values.components
+        self.is_torch = not isinstance(arrays, NumpyArrays)
+        self.check_memory(4, "a run")
+        self.dt = dt if self.adapts else self.settled_dt(None, 0.0)
+        if self.dt is not None:
+            self.scheme = scheme.with_dt(self.dt)
+        self.program = Program(self.scheme, values, arrays)
+
+    @cached_property
+    def stability(self) -> stable.Stability:
+        """The analysis that bounds the time step."""
+        return stable.Stability(self.scheme, self.values)
+
+    @cached_property
+    def adapts(self) -> bool:
+        """Whether the bound depends on the state or on time, so that it is found at each step."""
+        if self.mode == "ignore" and self.dt_given is not None:
+            return False
+        return self.stability.depends_on_state or self.stability.depends_on_time
+
+    def bound(self, state: Array | None = None, t: float = 0.0) -> stable.Bound:
+        """Return the largest stable time step.
+
+        Args:
+            state: the state, where the bound depends on it; a batch gives its smallest bound.
+            t: the time, where the coefficients depend on it.
+
+        Raises:
+            StabilityError: the bound depends on the state and none was given.
+        """
+        if not self.stability.depends_on_state:
+            return self.stability.bound(None, t)
+        if state is None:
+            raise StabilityError(
+                "the bound of this equation depends on the state; got none; give bound(state)"
+            )
+        array = as_numpy(state)
+        if array.ndim == self.scheme.grid.dimension + 1:
+            return self.stability.bound(array, t)
+        return min((self.stability.bound(one, t) for one in array), key=lambda b: b.dt)
+
+    def settled_dt(self, state: Array | None, t: float) -> float:
+        """Return the time step at a moment: the given one, checked, or the automatic one."""
+        if self.dt_given is not None:
+            if self.mode != "ignore":
+                bound = self.bound(state, t)
+                stable.check(bound, self.dt_given, self.mode, self.scheme, self.values)
+            return self.dt_given
+        bound = self.bound(state, t)
+        if bound.dt == 0:
+            # There is no automatic step to go on with, whatever the mode.
+            stable.check(bound, math.inf, "refuse", self.scheme, self.values)
+        return SAFETY * bound.dt
+
+    def step(self, state: Array, t: float = 0.0) -> Array:
+        """Return the state one time step later.
+
+        Args:
+            state: shape `(component, *space)`, on the torch back end also
+                `(batch, component, *space)`; gradients flow through.
+            t: the time of the state.
+
+        Returns:
+            The state at t + dt, of the same shape. `solver.dt` is the step; where the bound depends
+            on the state and dt is "auto", it is found from this state.
+
+        Raises:
+            InitialStateError: the state has another shape or dtype.
+            StabilityError: the given dt is above the bound at this state.
+        """
+        state = self._checked_state(state)
+        self.program.prepare()
+        dt = self.dt
+        if self.adapts or dt is None:
+            dt = self.settled_dt(state, t)
+        return self._unbatched(self.program.step(self._batched(state), t, _finite(dt)))
+
+    def advance(self, state: Array, until: float, start: float = 0.0) -> Array:
+        """Return the state at time `until`, as an array of the back end; gradients flow through.
+
+        Args:
+            state: as for `step`, batches included.
+            until: the time to reach.
+            start: the time of `state`.
+
+        Returns:
+            The state at `until`, the same shape.
+
+        Raises:
+            TimeError: `until` is before `start`.
+            BlowUpError: the state ceases to be finite.
+        """
+        start, until = check_interval(start, until)
+        moved = self._batched(self._checked_state(state))
+        self.program.prepare()
+        moved = self.program.impose(self.arrays.copy(moved), start)
+        if until > start:
+            moved, _ = self.stretch(moved, start, until, until - start, 0, None)
+        return self._unbatched(moved)
+
+    def initial_state(self, initial: Any, start: float = 0.0) -> np.ndarray:
+        """Return the state `(component, *space)` that `initial` describes, Dirichlet nodes set.
+
+        Raises:
+            InitialStateError: see `run`.
+        """
+        state = read_initial(self.scheme, self.values, initial, self.dtype, start)
+        self.program.prepare()
+        made = self.program.impose(self.arrays.copy(self.arrays.asarray(state)), start)
+        return np.array(as_numpy(made))
+
+    def stretch(
+        self, state: Array, start: float, until: float, interval: float, step: int, bar: Any
+    ) -> tuple[Array, int]:
+        """Go from one output to the next in equal steps; return the state and the step count.
+
+        Args:
+            state: component first, then the batch.
+            start: the time of `state`.
+            until: the time of the next output.
+            interval: until − start without the rounding of the sum: full intervals of a run have
+                bitwise the same steps.
+            step: how many steps came before.
+            bar: a progress bar that is told how far time has come, or None.
+        """
+        if not self.adapts:
+            dt = _finite(self.dt, interval)
+            count = num_steps(interval, dt)
+            dt = interval / count
+            for k in range(count):
+                state = self._guarded_step(state, start + k * dt, dt, step + k + 1)
+                if bar is not None:
+                    bar.update(dt)
+            return state, step + count
+        t = start
+        while True:
+            remaining = until - t
+            dt = _finite(self.settled_dt(self._unbatched(state), t), remaining)
+            count = num_steps(remaining, dt)
+            dt = remaining / count
+            step += 1
+            state = self._guarded_step(state, t, dt, step)
+            if bar is not None:
+                bar.update(dt)
+            if count == 1:
+                return state, step
+            t += dt
+
+    def _guarded_step(self, state: Array, t: float, dt: float, step: int) -> Array:
+        made = self.program.step(state, t, dt)
+        # One sum finds any NaN or infinity; only then is each entry looked at.
+        if not math.isfinite(self.arrays.total(made)):
+            self._raise_if_not_finite(made, state, t + dt, step)
+        return made
+
+    def _raise_if_not_finite(self, made: Array, before: Array, time: float, step: int) -> None:
+        array = as_numpy(self._unbatched(made))
+        batched = array.ndim > self.scheme.grid.dimension + 1
+        bad = np.argwhere(~np.isfinite(array))
+        if not len(bad):
+            return  # the sum overflowed, the state did not
+        place = tuple(int(k) for k in bad[0])
+        component, cell = (place[1], place[2:]) if batched else (place[0], place[1:])
+        nodes = self.scheme.grid.nodes(self.scheme.boundary)
+        where = ", ".join(
+            f"{a} = {float(n[k]):g}"
+            for a, n, k in zip(self.scheme.grid.axes, nodes, reversed(cell), strict=True)
+        )
+        field = self.components[component]
+        raise BlowUpError(
+            f"the state stays finite in a stable run; got {array[place]} for {field!r} at cell "
+            f"{cell} ({where}) in step {step}, t = {time:g}; use a smaller dt, another stepper, or "
+            "check the coefficients and the initial state",
+            step=step,
+            time=time,
+            field=field,
+            cell=cell,
+            last_good=np.array(as_numpy(self._unbatched(before))),
+        )
+
+    def _checked_state(self, state: Array) -> Array:
+        shape = (len(self.components), *self.scheme.grid.shape)
+        found = tuple(getattr(state, "shape", ()))
+        batch = self.is_torch and len(found) == len(shape) + 1
+        if found[batch:] != shape:
+            more = ", or (batch, …) of these," if self.is_torch else ""
+            raise InitialStateError(
+                f"a state of shape {shape}{more} was expected; got "
+                f"{found or type(state).__name__}; make one with solver.initial_state(...)"
+            )
+        if str(state.dtype).removeprefix("torch.") != str(self.dtype):
+            raise InitialStateError(
+                f"a state of dtype {self.dtype} was expected; got {state.dtype}; nothing is cast "
+                "silently: convert it, or build the solver with dtype="
+            )
+        if self.is_torch:
+            return state if is_tensor(state) else self.arrays.asarray(state)
+        if is_tensor(state):
+            raise InitialStateError(
+                'the NumPy back end takes NumPy arrays; got a tensor; use backend="torch"'
+            )
+        return state
+
+    def _batched(self, state: Array) -> Array:
+        """Return a state with its component axis first."""
+        return state if state.ndim == self.scheme.grid.dimension + 1 else state.movedim(0, 1)
+
+    def _unbatched(self, state: Array) -> Array:
+        return state if state.ndim == self.scheme.grid.dimension + 1 else state.movedim(1, 0)
+
+    def check_memory(self, copies: int, what: str) -> None:
+        """Refuse what would not fit into this machine's memory.
+
+        Raises:
+            GridError: the states need more bytes than there are.
+        """
+        count = len(self.values.components) * math.prod(self.scheme.grid.points)
+        needed = copies * count * self.dtype.itemsize
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if needed > available:
+            raise GridError(
+                f"{what} must fit into this machine's {available:,} bytes of memory; got "
+                f"{copies} states of {count * self.dtype.itemsize:,} bytes each, {needed:,} bytes; "
+                "use fewer points, float32, or save= to keep frames on disk"
+            )
+
+
+def _finite(dt: float | None, interval: float = 1.0) -> float:
+    """Return dt, or the interval where nothing bounds the step."""
+    return interval if dt is None or math.isinf(dt) else dt
