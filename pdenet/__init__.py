@@ -2,19 +2,82 @@
 
 A quasi-linear PDE system, written in SymPy, compiles into an explicit finite-difference simulator
 and into a trainable PyTorch network. Importing this package loads neither PyTorch nor Matplotlib.
+
+Example:
+    >>> import sympy as sp
+    >>> import pdenet as pn
+    >>> t, x, y = pn.coordinates("t x y")
+    >>> u, D = pn.fields("u", (t, x, y)), sp.Symbol("D", positive=True)
+    >>> heat = pn.PDE(sp.Eq(u.diff(t), D * (u.diff(x, 2) + u.diff(y, 2))))
+    >>> grid, walls = pn.Grid(x=(-1, 1, 33), y=(-1, 1, 32)), pn.Boundary(x=pn.Dirichlet(0),
+    ...                                                                  y=pn.Periodic())
+    >>> heat.to_solver(grid, walls, values={D: 0.1}).run(sp.exp(-40 * (x**2 + y**2)), until=0.1)
+    Result(51 frames, t = 0 to 0.1, components u, grid x=33, y=32, float64)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pdenet.discrete.boundary import (
+    Boundary,
+    Dirichlet,
+    Free,
+    Neumann,
+    Periodic,
+    Robin,
+    ZeroPadding,
+)
+from pdenet.discrete.grid import Grid
+from pdenet.equation.catalogue import catalogue
+from pdenet.equation.parse import parse, parse_expression
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import Coefficient, D, VectorField, coordinates, fields, indices
+from pdenet.errors import BlowUpError, PdenetError, StabilityError, StabilityWarning
+
+if TYPE_CHECKING:
+    from pdenet.simulate.exact import exact_periodic
+    from pdenet.simulate.result import Result
+    from pdenet.simulate.solver import Solver
 
 __version__ = "0.1.0"
 
+# Loaded when first asked for: they need SciPy or tqdm, which an equation alone does not.
+_LATER = {
+    "Result": "pdenet.simulate.result",
+    "Solver": "pdenet.simulate.solver",
+    "exact_periodic": "pdenet.simulate.exact",
+}
+
 __all__ = [
     "PDE",
+    "BlowUpError",
+    "Boundary",
     "Coefficient",
     "D",
+    "Dirichlet",
+    "Free",
+    "Grid",
+    "Neumann",
+    "PdenetError",
+    "Periodic",
+    "Result",
+    "Robin",
+    "Solver",
+    "StabilityError",
+    "StabilityWarning",
     "VectorField",
+    "ZeroPadding",
+    "catalogue",
     "coordinates",
+    "exact_periodic",
     "fields",
     "indices",
+    "parse",
+    "parse_expression",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'pdenet' has no attribute {name!r}")

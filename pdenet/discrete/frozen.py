@@ -24,6 +24,7 @@ from pdenet.discrete.spectrum import (
     symbols,
 )
 from pdenet.discrete.steppers import Splitting
+from pdenet.equation.values import Values
 from pdenet.errors import IllPosedError
 
 # Rates of growth are compared with the equation's own with this tolerance: a difference scheme
@@ -42,11 +43,18 @@ class Frozen:
 
     Args:
         scheme: the scheme.
+        values: the sizes of vector fields.
         groups: the groups of terms.
         coefficients: C_g at the nodes, shape (node, group, component, component).
     """
 
-    def __init__(self, scheme: Scheme, groups: Sequence[Group], coefficients: np.ndarray) -> None:
+    def __init__(
+        self,
+        scheme: Scheme,
+        values: Values,
+        groups: Sequence[Group],
+        coefficients: np.ndarray,
+    ) -> None:
         self.scheme = scheme
         self.spacing = scheme.spacing
         self.steady = [k for k, g in enumerate(groups) if not g.is_per_step]
@@ -59,7 +67,7 @@ class Frozen:
         self.nodes = nodes[self.place]
         self.size = nodes.shape[-1]
         self.samples = half_torus(scheme.grid.dimension, coarse=self.size > 4)
-        self.pairs = _pairs(scheme)
+        self.pairs = _pairs(scheme, values)
 
     def extremes(self) -> list[int]:
         """Return the nodes that are extreme in some directions of coefficient space."""
@@ -177,12 +185,12 @@ class Frozen:
             if not self.mean:
                 return largest_step(lam, growth, stepper).min(axis=-1)
             change = symbols(self.mean, points, self.spacing)[0].real
-            return _averaged_step(lam, change[:, np.newaxis], growth).min(axis=-1)
+            return averaged_step(lam, change[:, np.newaxis], growth).min(axis=-1)
 
         return self.over_nodes(limit, self.samples)
 
 
-def _averaged_step(lam: np.ndarray, change: np.ndarray, growth: float) -> np.ndarray:
+def averaged_step(lam: np.ndarray, change: np.ndarray, growth: float) -> np.ndarray:
     """Return the largest dt with |1 + z₀ + dt λ|² ≤ exp(2ω dt), z₀ = `change` (Lax–Friedrichs).
 
     The square is (1 + z₀)² + 2 dt (1 + z₀) Re λ + dt² |λ|², and exp(2ω dt) ≥ 1 + 2ω dt + 2ω² dt².
@@ -199,10 +207,15 @@ def _averaged_step(lam: np.ndarray, change: np.ndarray, growth: float) -> np.nda
     return np.where(idle | np.isnan(made), np.inf, made)
 
 
-def _pairs(scheme: Scheme) -> tuple[list[int], list[int]] | None:
+def _pairs(scheme: Scheme, values: Values) -> tuple[list[int], list[int]] | None:
     """Return where the positions and their rates stand, for splitting steppers; else None."""
     if not isinstance(scheme.stepper, Splitting):
         return None
-    names = scheme.system.field_names
-    rates = [k for k, f in enumerate(scheme.system.fields) if f.rate_of is not None]
-    return [names.index(scheme.system.fields[k].rate_of or "") for k in rates], rates
+    positions: list[int] = []
+    rates: list[int] = []
+    for info in scheme.system.fields:
+        if info.rate_of is not None:
+            for made, name in ((rates, info.name), (positions, info.rate_of)):
+                where = values.slices[name]
+                made += range(where.start, where.stop)
+    return positions, rates

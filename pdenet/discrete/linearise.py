@@ -70,9 +70,7 @@ def linearise(scheme: Scheme) -> tuple[LinearTerm, ...]:
     """Return the terms of the linearised scheme, about a state that is not yet known."""
     made: list[LinearTerm] = []
     system = scheme.system
-    for info, terms, written in zip(
-        system.fields, scheme.equations, system.equations, strict=True
-    ):
+    for info, terms, written in zip(system.fields, scheme.equations, system.equations, strict=True):
         for place, term in enumerate(terms):
             # `discretise` appends what it adds; the nine-point Laplacian only joins terms.
             is_numerical = place >= len(written)
@@ -171,7 +169,9 @@ def _at_node(factor: StencilUse, axis: int) -> StencilUse:
         return factor
     dimension = factor.stencil.dimension
     forward = stencils.staggered(0, 2, 1, axis, dimension)
-    shifted = {tuple(-k for k in o): w for o, w in zip(forward.offsets, forward.weights, strict=True)}
+    shifted = {
+        tuple(-k for k in o): w for o, w in zip(forward.offsets, forward.weights, strict=True)
+    }
     mean = Stencil(
         forward.derivative, tuple(sorted(shifted)), tuple(shifted[o] for o in sorted(shifted)), 2
     )

@@ -216,9 +216,7 @@ def discretise(
             )
     closures = {
         name: tuple(
-            tuple(
-                closure(c, spacing[axis], width[axis], _degree(system, name, axis)) for c in pair
-            )
+            tuple(closure(c, spacing[axis], width[axis], _degree(system, name, axis)) for c in pair)
             for axis, pair in enumerate(pairs)
         )
         for name, pairs in conditions.items()
@@ -288,7 +286,7 @@ def _nine_point(
     if system.dimension != 2 or max(spacing) - min(spacing) > 1e-12 * max(spacing):
         raise SchemeError(
             "the nine-point Laplacian needs two dimensions and equal spacings; got spacings "
-            f"{spacing}; change the grid's points or use space=\"central2\""
+            f'{spacing}; change the grid\'s points or use space="central2"'
         )
     along_x, along_y = (stencils.for_derivative(d, 2) for d in ((2, 0), (0, 2)))
     made: list[SchemeTerm] = []
@@ -322,9 +320,7 @@ def _with_stencil(term: SchemeTerm, old: Stencil, new: Stencil) -> SchemeTerm | 
     return replace(term, outer=replace(term.outer, factors=tuple(factors)))
 
 
-def _add_upwind(
-    system: System, equations: list[list[SchemeTerm]]
-) -> tuple[AbsoluteMatrix, ...]:
+def _add_upwind(system: System, equations: list[list[SchemeTerm]]) -> tuple[AbsoluteMatrix, ...]:
     """Add the numerical viscosity that makes central differences upwind ones.
 
     a u_x with the difference from the side where the wind comes from is
@@ -357,8 +353,10 @@ def _add_lax_friedrichs(
 ) -> None:
     """Put the mean over the 2d neighbours in place of u: add (mean − u)/dt to the right side."""
     orders = [sum(t.key) for terms in equations for t in terms]
-    if stepper.name != "euler" or max(orders, default=0) != 1 or any(
-        f.rate_of for f in system.fields
+    if (
+        stepper.name != "euler"
+        or max(orders, default=0) != 1
+        or any(f.rate_of for f in system.fields)
     ):
         raise SchemeError(
             "Lax–Friedrichs is for equations of first order with forward Euler; got order "

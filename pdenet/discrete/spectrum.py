@@ -107,9 +107,7 @@ def matrices(
     return np.moveaxis(total, -1, 0)
 
 
-def contracted(
-    term: LinearTerm, values: Values, tensors: Mapping[str, np.ndarray]
-) -> np.ndarray:
+def contracted(term: LinearTerm, values: Values, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
     """Contract the coefficients of a term to a block, shape (row, column, node or 1)."""
     row, column = "yz"  # canonical indices stop before these letters
     operands: list[np.ndarray] = [tensors[use.name] for use in term.coefficients]
@@ -243,5 +241,7 @@ def describe_wave(theta: np.ndarray, axes: Sequence[str], spacing: Sequence[floa
     for axis, angle, h in zip(axes, theta, spacing, strict=True):
         angle = abs(math.remainder(float(angle), 2 * math.pi))
         if angle > 0.05:
-            parts.append(f"{2 * math.pi / angle:.3g} spacings ({2 * math.pi / angle * h:.3g}) along {axis}")
+            parts.append(
+                f"{2 * math.pi / angle:.3g} spacings ({2 * math.pi / angle * h:.3g}) along {axis}"
+            )
     return f"the wave of length {' and '.join(parts)}" if parts else "the longest waves"

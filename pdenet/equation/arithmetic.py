@@ -18,6 +18,7 @@ MAX_TERMS = 20_000  # an expansion beyond this is a mistake, not an equation
 MAX_POWER = 64  # exponents, powers of powers multiplied
 # Far inside float64, so that products of a few constants stay finite as well.
 _LARGEST, _SMALLEST = 1e300, 1e-300
+_MAX_COMPARED = 16
 _MAX_BITS = 8192  # of an exact rational; 64 powers of a number of 30 digits have 6400
 
 _FLOATS: dict[type[sp.Basic], Callable[..., float]] = {
@@ -113,6 +114,22 @@ def check_power(base: sp.Expr, exponent: sp.Expr) -> None:
         check_constant(sp.Pow(base, exponent, evaluate=False), computed=False)
 
 
+def check_compared(expr: sp.Expr) -> None:
+    """Check an argument of Abs, sign, Heaviside, Max, Min or of a condition.
+
+    SymPy asks there whether it is real, by multiplying out the real part of every power of a field.
+
+    Raises:
+        EquationError: an exponent above 16 stands in it.
+    """
+    height = _height(expr)
+    if height > _MAX_COMPARED:
+        raise EquationError(
+            f"exponents of at most {_MAX_COMPARED} were expected inside abs, sign, Heaviside, Max, "
+            f"Min and conditions; got {height:.6g}; write a smaller one"
+        )
+
+
 def _height(expr: sp.Basic) -> float:
     """Return the largest product of nested constant exponents."""
     inside = max((_height(a) for a in expr.args), default=1.0)
@@ -121,16 +138,16 @@ def _height(expr: sp.Basic) -> float:
     return inside
 
 
-def check_expansion(expr: sp.Basic) -> None:
-    """Check that multiplying `expr` out gives at most `MAX_TERMS` terms, by an upper bound.
+def check_expansion(expr: sp.Basic, limit: int = MAX_TERMS) -> None:
+    """Check that multiplying `expr` out gives at most `limit` terms, by an upper bound.
 
     Raises:
         EquationError: it might give more.
     """
     count = _num_terms(expr, {})
-    if count > MAX_TERMS:
+    if count > limit:
         raise EquationError(
-            f"an equation of at most {MAX_TERMS} terms was expected; got one that expands to up "
+            f"an equation of at most {limit} terms was expected; got one that expands to up "
             f"to {count} terms: {str(expr)[:80]}; write it with fewer, or name a field for a part"
         )
 
@@ -149,6 +166,7 @@ def _num_terms(expr: sp.Basic, seen: dict[sp.Basic, int]) -> int:
         power = abs(int(expr.exp))
         count = math.comb(inside[0] + power - 1, power) if inside[0] > 1 else 1
     else:
-        count = max(inside, default=1) if max(inside, default=1) > MAX_TERMS else 1
+        # An atom, whose arguments are multiplied out on their own.
+        count = max((c for c in inside if c > MAX_TERMS), default=1)
     seen[expr] = min(count, 10**9)
     return seen[expr]

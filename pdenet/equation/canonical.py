@@ -17,7 +17,6 @@ from sympy.core.function import AppliedUndef
 
 from pdenet.equation.arithmetic import MAX_TERMS, check_expansion
 from pdenet.equation.symbols import (
-    TIME,
     Component,
     D,
     Entry,
@@ -154,9 +153,7 @@ class Reader:
             else:
                 prefactor.append(factor)
         scalars = {
-            f: canonical_symbol(f.func.__name__)
-            for f in part.atoms(AppliedUndef)
-            if is_field(f)
+            f: canonical_symbol(f.func.__name__) for f in part.atoms(AppliedUndef) if is_field(f)
         }
         return Product(sp.Mul(*prefactor).xreplace(scalars), tuple(coefficients), tuple(factors))
 

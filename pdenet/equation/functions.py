@@ -125,9 +125,7 @@ def symbol_names(expr: sp.Expr) -> frozenset[str]:
     return frozenset(s.name for s in plain(expr).free_symbols)
 
 
-def evaluate(
-    expr: sp.Expr, environment: Mapping[str, Any], table: FunctionTable = NUMPY
-) -> Any:
+def evaluate(expr: sp.Expr, environment: Mapping[str, Any], table: FunctionTable = NUMPY) -> Any:
     """Evaluate a canonical expression with arrays or numbers for its names.
 
     Args:

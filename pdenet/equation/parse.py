@@ -132,9 +132,7 @@ def parse_expression(text: str, names: Iterable[str]) -> sp.Expr:
     tokens = source.scan()
     for place, token in tokens:
         if token in ("=", "==", ";"):
-            source.fail(
-                place, f"one expression was expected; got {token!r}; write its value alone"
-            )
+            source.fail(place, f"one expression was expected; got {token!r}; write its value alone")
     side = Side(source, 0, len(text))
     return Walker(side, None, (), tuple(names)).read(side.tree())
 

@@ -56,14 +56,13 @@ def scalar_equations(equations: Sequence[object]) -> tuple[sp.Eq, ...]:
                     f"both sides of a matrix equation have one shape; got {shapes[0]} and "
                     f"{shapes[1]} in {str(equation)[:120]}; reshape one"
                 )
-            flat += [
-                sp.Eq(a, b, evaluate=False)
-                for a, b in zip(left, right, strict=True)
-            ]
+            flat += [sp.Eq(a, b, evaluate=False) for a, b in zip(left, right, strict=True)]
         else:
             flat.append(equation)
     if not flat:
-        raise EquationError("a PDE needs at least one sympy.Eq; got none; write sp.Eq(u.diff(t), …)")
+        raise EquationError(
+            "a PDE needs at least one sympy.Eq; got none; write sp.Eq(u.diff(t), …)"
+        )
     return tuple(_canonical_symbols(equation) for equation in flat)
 
 
@@ -261,9 +260,7 @@ def _solve_for_rates(
     return targets, rights
 
 
-def _solve_one(
-    residual: sp.Expr, highest: Sequence[sp.Expr], text: str
-) -> tuple[sp.Expr, sp.Expr]:
+def _solve_one(residual: sp.Expr, highest: Sequence[sp.Expr], text: str) -> tuple[sp.Expr, sp.Expr]:
     """Solve one equation of a system with vector fields, which holds one rate with a constant."""
     here = [h for h in highest if residual.has(h)]
     if len(here) != 1:
@@ -277,9 +274,7 @@ def _solve_one(
     return here[0].expr, expand(-rest / amount)
 
 
-def _check_rate_coefficient(
-    amount: sp.Expr, rest: sp.Expr, rate: sp.Expr, text: str
-) -> None:
+def _check_rate_coefficient(amount: sp.Expr, rest: sp.Expr, rate: sp.Expr, text: str) -> None:
     if rest.has(rate) or amount == 0 or amount.has(Component, Entry, D) or _fields_in(amount):
         raise EquationError(
             f"time derivatives enter linearly, with coefficients free of the fields; got {rate} "
@@ -498,9 +493,7 @@ def _check_ranges(system: System) -> None:
                 for name, size in zip(use.indices, system.parameter(use.name).shape, strict=True)
                 if name == index
             }
-            sizes |= {
-                system.field(f.field).size for f in term.factors() if f.index == index
-            }
+            sizes |= {system.field(f.field).size for f in term.factors() if f.index == index}
             if index == FREE_INDEX and target.size is not None:
                 sizes.add(target.size)
             if len(sizes) > 1:
@@ -551,9 +544,7 @@ def substituted(system: System, table: dict[str, sp.Expr]) -> System:
     for info in system.fields:
         right = system.right_side(info.name)
         functions = {
-            f: table[f.func.__name__]
-            for f in right.atoms(AppliedUndef)
-            if f.func.__name__ in table
+            f: table[f.func.__name__] for f in right.atoms(AppliedUndef) if f.func.__name__ in table
         }
         right = _with_symbols(right.xreplace(functions), {})
         free = None if info.size is None else Index(FREE_INDEX)

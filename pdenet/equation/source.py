@@ -50,7 +50,7 @@ class within:
         building: SymPy expressions are made inside, and SymPy's complaints are about the text.
     """
 
-    # What SymPy's constructors raise on arguments without a meaning, such as Max(sqrt(-1 - x**2), 1).
+    # What SymPy's constructors raise on arguments without a meaning: Max(sqrt(-1 - x**2), 1).
     _MEANINGLESS = (ValueError, TypeError, ArithmeticError)
 
     def __init__(self, tell: Callable[[str], str], *, building: bool = False) -> None:

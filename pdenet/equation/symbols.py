@@ -156,6 +156,7 @@ class Index(sp.Symbol):
     """A component index: free where it stands on the left side, summed elsewhere."""
 
     def __new__(cls, name: str) -> Index:
+        """Make an index of that name."""
         check_name(name, "index")
         return super().__new__(cls, name, integer=True)
 
@@ -195,23 +196,29 @@ class Component(sp.Expr):
     is_real = True
     _diff_wrt = False
 
-    def __new__(cls, field: sp.Symbol, size: sp.Expr, index: Index, *coords: sp.Symbol) -> Component:
+    def __new__(
+        cls, field: sp.Symbol, size: sp.Expr, index: Index, *coords: sp.Symbol
+    ) -> Component:
         return super().__new__(cls, field, size, index, *coords)
 
     @property
     def name(self) -> str:
+        """The name of the field or coefficient."""
         return str(self.args[0].name)
 
     @property
     def size(self) -> sp.Expr:
+        """The number of components."""
         return self.args[1]
 
     @property
     def index(self) -> Index:
+        """The index."""
         return self.args[2]
 
     @property
     def coordinates(self) -> tuple[sp.Symbol, ...]:
+        """The coordinates, t first."""
         return tuple(self.args[3:])
 
     def _eval_derivative(self, symbol: sp.Symbol) -> sp.Expr:
@@ -266,7 +273,9 @@ def check_size(size: object, what: str) -> sp.Expr:
     if made.is_number and not (made.is_Integer and made > 0):
         raise EquationError(f"{what} must be at least 1; got {size!r}; use a positive integer")
     # Sizes are matched by name, as parameters are.
-    return made.xreplace({s: sp.Symbol(s.name, integer=True, positive=True) for s in made.free_symbols})
+    return made.xreplace(
+        {s: sp.Symbol(s.name, integer=True, positive=True) for s in made.free_symbols}
+    )
 
 
 class Entry(sp.Expr):
@@ -280,14 +289,17 @@ class Entry(sp.Expr):
 
     @property
     def name(self) -> str:
+        """The name of the field or coefficient."""
         return str(self.args[0].name)
 
     @property
     def shape(self) -> tuple[sp.Expr, ...]:
+        """The sizes."""
         return tuple(self.args[1])
 
     @property
     def indices(self) -> tuple[Index, ...]:
+        """The indices."""
         return tuple(self.args[2:])
 
     def _eval_derivative(self, symbol: sp.Symbol) -> sp.Expr:
@@ -320,8 +332,10 @@ class Coefficient:
         _refuse_coordinate(check_name(name, "coefficient"), "coefficient")
         sizes = tuple(shape) if isinstance(shape, Sequence | sp.Tuple) else (shape,)
         if not sizes:
-            raise EquationError(f"coefficient {name!r} needs a shape such as (n, n); got (); a "
-                                "coefficient without indices is a plain SymPy symbol")
+            raise EquationError(
+                f"coefficient {name!r} needs a shape such as (n, n); got (); a "
+                "coefficient without indices is a plain SymPy symbol"
+            )
         self.name = name
         self.shape = tuple(check_size(s, f"a size of coefficient {name!r}") for s in sizes)
 
@@ -371,10 +385,12 @@ class D(sp.Expr):
 
     @property
     def argument(self) -> sp.Expr:
+        """What stands under the derivative."""
         return self.args[0]
 
     @property
     def coordinate(self) -> sp.Symbol:
+        """The coordinate along which the derivative is taken."""
         return self.args[1]
 
     def doit(self, **hints: bool) -> sp.Expr:

@@ -136,6 +136,7 @@ class Term:
 
     @property
     def products(self) -> tuple[Product, ...]:
+        """The product outside and, where there is a flux, the one inside."""
         return (self.outer,) if self.inner is None else (self.outer, self.inner)
 
     def indices(self) -> tuple[str, ...]:
@@ -173,10 +174,12 @@ class System:
 
     @property
     def dimension(self) -> int:
+        """The number of space dimensions."""
         return len(self.axes)
 
     @property
     def field_names(self) -> tuple[str, ...]:
+        """The names of the fields."""
         return tuple(f.name for f in self.fields)
 
     @property

@@ -47,7 +47,7 @@ class Values:
 
     @property
     def components(self) -> tuple[str, ...]:
-        """Return the names of the state's components, "u" or "u[0]", "u[1]", …"""
+        """Return the names of the state's components, "u" or "u[0]", "u[1]" and so on."""
         names: list[str] = []
         for info in self.system.fields:
             if info.size is None:
@@ -78,9 +78,7 @@ def as_numpy(value: Any) -> np.ndarray:
     return np.asarray(value.detach().cpu().numpy() if is_tensor(value) else value)
 
 
-def bind(
-    system: System, values: Mapping[Any, Any] | None, extra: Iterable[str] = ()
-) -> Values:
+def bind(system: System, values: Mapping[Any, Any] | None, extra: Iterable[str] = ()) -> Values:
     """Match `values` with the parameters of a system.
 
     Args:

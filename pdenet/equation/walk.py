@@ -11,6 +11,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from pdenet.equation.arithmetic import (
+    check_compared,
     check_constant,
     check_expansion,
     check_power,
@@ -23,6 +24,7 @@ from pdenet.equation.symbols import SPACE, TIME, D, canonical_symbol
 from pdenet.errors import EquationError, suggest
 
 MAX_DEPTH = 50  # of the tree, long sums and products counted once; SymPy recurses a few frames each
+MAX_TERMS = 1_000  # multiplied out; a second's work, where SymPy's own equations may take longer
 MAX_ARGUMENTS = 8  # Max and Min compare their arguments pairwise
 MAX_DERIVED = 15_000  # size^order of an expression that diff() differentiates term by term
 
@@ -32,6 +34,7 @@ CONSTANTS = {"pi": sp.pi, "π": sp.pi, "E": sp.E}
 SUBSCRIPT = re.compile(r"(?P<base>.+)_(?P<along>[txyz]+)\Z")
 _MANY = (1, MAX_ARGUMENTS)
 _ARITY = {"atan2": (2, 2), "Heaviside": (1, 2), "Max": _MANY, "Min": _MANY}
+_COMPARING = {"Abs", "sign", "Heaviside", "Max", "Min"}
 _RELATIONS = {ast.Lt: sp.Lt, ast.LtE: sp.Le, ast.Gt: sp.Gt, ast.GtE: sp.Ge}
 
 
@@ -77,7 +80,7 @@ class Walker:
                     f"a real and finite expression was expected; got {str(made)[:80]}; "
                     "remove the division by zero or the root of a negative number"
                 )
-            check_expansion(made)
+            check_expansion(made, MAX_TERMS)
             return made
 
     def fail(self, node: ast.AST, message: str) -> NoReturn:
@@ -117,9 +120,7 @@ class Walker:
                 check_constant(made)
             return made
 
-    def _chain(
-        self, node: ast.expr, kinds: tuple[type[ast.operator], ...], depth: int
-    ) -> sp.Expr:
+    def _chain(self, node: ast.expr, kinds: tuple[type[ast.operator], ...], depth: int) -> sp.Expr:
         """Return a sum or a product; its left-nested tree is walked in a loop, not recursively."""
         parts: list[sp.Expr] = []
         inverse = kinds[1]
@@ -205,6 +206,9 @@ class Walker:
                     f"argument(s); got {len(args)}; write {name}(u) with as many"
                 )  # fmt: skip
             values = [self.walk(a, depth) for a in args]
+            if name in _COMPARING:
+                for value in values:
+                    check_compared(value)
             if name == "sqrt":
                 check_power(values[0], sp.S.Half)
                 return sp.sqrt(values[0])
@@ -229,9 +233,7 @@ class Walker:
             f"got {name!r}; write a product with *.{suggest(name, known)}"
         )  # fmt: skip
 
-    def _differential(
-        self, node: ast.expr, name: str, args: list[ast.expr], depth: int
-    ) -> sp.Expr:
+    def _differential(self, node: ast.expr, name: str, args: list[ast.expr], depth: int) -> sp.Expr:
         """Return d(a, x) in divergence form, diff(a, x, 2) carried out, or laplacian(a)."""
         along = self._along(args[1:])
         right = not args[1:] if name == "laplacian" else bool(along)
@@ -300,6 +302,8 @@ class Walker:
                 all(type(o) in _RELATIONS for o in ops) and len(ops) <= MAX_ARGUMENTS
             ):
                 ends = [self.walk(v, depth + 1) for v in (left, *others)]
+                for end in ends:
+                    check_compared(end)
                 made = sp.And(
                     *(
                         _RELATIONS[type(o)](a, b)

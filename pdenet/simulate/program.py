@@ -86,7 +86,12 @@ class Program:
         return self._advance(state, slopes, stepper.b, t + dt, dt)
 
     def _advance(
-        self, state: Array, slopes: list[dict[str, Array]], weights: Sequence[Any], t: float, dt: float
+        self,
+        state: Array,
+        slopes: list[dict[str, Array]],
+        weights: Sequence[Any],
+        t: float,
+        dt: float,
     ) -> Array:
         made = self.arrays.copy(state)
         for name, place in self.slices.items():
@@ -149,9 +154,7 @@ class Program:
             self._compiled[expr] = (made, names)
         return self._compiled[expr]
 
-    def contract(
-        self, operands: Sequence[Array], labels: Sequence[str], output: str
-    ) -> Array:
+    def contract(self, operands: Sequence[Array], labels: Sequence[str], output: str) -> Array:
         """Return the sum over all labels but the output's, in the cheapest order."""
         subscripts = ",".join(labels) + "->" + output
         shapes = tuple(tuple(o.shape) for o in operands)
@@ -169,7 +172,8 @@ class _Moment:
         self.t, self.dt = t, dt
         system = program.scheme.system
         self.fields = {
-            f.name: state[program.slices[f.name]] if f.size is not None
+            f.name: state[program.slices[f.name]]
+            if f.size is not None
             else state[program.slices[f.name]][0]
             for f in system.fields
         }
@@ -219,8 +223,7 @@ class _Moment:
     ) -> Array:
         """Return prefactor · Π coefficients · Π factors; `extended` adds a node at both ends."""
         parts = list(more)
-        for use in product.coefficients:
-            parts.append(self._coefficient(use, extended))
+        parts += [self._coefficient(use, extended) for use in product.coefficients]
         for factor in product.factors:
             value = self._difference(factor.field, factor.stencil, extended)
             if factor.function is not None:
@@ -260,7 +263,7 @@ class _Moment:
     def _coefficient(self, use: CoefficientUse, extended: int | None) -> tuple[Array, str]:
         tensor = self.program._tensors[use.name]
         rank = len(use.indices)
-        if getattr(tensor, "dtype", None) == object:
+        if isinstance(tensor, np.ndarray) and tensor.dtype == object:
             tensor = self._entries(use.name, tensor)
         if extended is not None and tensor.ndim > rank:
             tensor = self.program.walls.extend(tensor, extended)
@@ -273,8 +276,10 @@ class _Moment:
         if key in program._static:
             return program._static[key]
         shape = program.scheme.grid.shape
-        rows = [program.arrays.broadcast(
-            program.arrays.asarray(self._evaluate(e)), shape) for e in tensor.flat]
+        rows = [
+            program.arrays.broadcast(program.arrays.asarray(self._evaluate(e)), shape)
+            for e in tensor.flat
+        ]
         stacked = program.arrays.concatenate([r[None] for r in rows], 0)
         made = stacked.reshape((*tensor.shape, *shape))
         if not any(canonical_symbol(TIME) in e.free_symbols for e in tensor.flat):

@@ -11,6 +11,7 @@ from pdenet.discrete import environment
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.functions import NUMPY
 from pdenet.equation.values import Values, as_numpy
+from pdenet.simulate.arrays import cut
 
 
 class NumpyArrays:
@@ -38,8 +39,7 @@ class NumpyArrays:
         made = np.empty(shape, dtype=largest.dtype)
         start = 0
         for part, size in zip(parts, sizes, strict=True):
-            window = (..., slice(start, start + size), *(slice(None),) * (-axis - 1))
-            made[window] = part
+            cut(made, axis, start, start + size)[...] = part
             start += size
         return made
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any  # an initial state is whatever a user gives
@@ -91,7 +92,11 @@ def run(
 
 
 def resume(
-    solver: Integrator, name: str, path: str | os.PathLike[str], until: float | None, progress: bool | None
+    solver: Integrator,
+    name: str,
+    path: str | os.PathLike[str],
+    until: float | None,
+    progress: bool | None,
 ) -> Result:
     """Continue a saved run; see `pdenet.Solver.resume`."""
     with FrameWriter.resume(path) as writer:
@@ -107,15 +112,10 @@ def resume(
         writer.update_attributes({"until": end})
         times = outputs(origin, first, every, end)
         frames = _frames(solver, name, writer.last_state, times, every, progress)
-        for time, frame in list_after_first(frames):
+        next(frames)  # the first is on the disk already
+        for time, frame in frames:
             writer.append(time, frame)
     return Result.open(path)
-
-
-def list_after_first(frames: Iterator[tuple[float, np.ndarray]]) -> Iterator[tuple[float, np.ndarray]]:
-    """Skip the first frame, which is on the disk already."""
-    next(frames)
-    yield from frames
 
 
 def _frames(
@@ -134,7 +134,7 @@ def _frames(
     step = 0
     with _bar(solver, name, times[-1] - times[0], progress) as bar, _without_gradients(solver):
         yield times[0], np.array(as_numpy(moved))
-        for before, after in zip(times, times[1:], strict=False):
+        for before, after in itertools.pairwise(times):
             # Full intervals have one length, whatever the rounding of their ends.
             full = math.isclose(after - before, every, rel_tol=1e-9)
             interval = every if full else after - before
@@ -148,7 +148,8 @@ def _bar(solver: Integrator, name: str, total: float, progress: bool | None) -> 
         total=total,
         disable=None if progress is None else not progress,
         desc=f"{name or 'run'} ({scheme.stepper.name}, {scheme.space})",
-        bar_format="{desc} {percentage:3.0f}%|{bar}| t = {n:.4g}/{total:.4g} [{elapsed}<{remaining}]",
+        bar_format="{desc} {percentage:3.0f}%|{bar}| t = {n:.4g}/{total:.4g} "
+        "[{elapsed}<{remaining}]",
     )
 
 
@@ -253,7 +254,7 @@ def _bytes(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array, dtype=np.float64).tobytes()).hexdigest()
 
 
-def _check_same(solver: Integrator, attributes: dict[str, Attribute], what: str) -> None:
+def _check_same(solver: Integrator, attributes: Mapping[str, Attribute], what: str) -> None:
     found = attributes.get("fingerprint")
     if found != fingerprint(solver):
         raise ResultError(
@@ -264,4 +265,3 @@ def _check_same(solver: Integrator, attributes: dict[str, Attribute], what: str)
             "solver with the same equation, grid, boundary, values and scheme, or start a new run "
             "from its last state, run(result.final, …)"
         )
-

@@ -118,7 +118,7 @@ class Solver:
 
     @property
     def components(self) -> tuple[str, ...]:
-        """The names of the state's components: "u", "u_t", or "u[0]", "u[1]", …"""
+        """The names of the state's components: "u", "u_t", or "u[0]", "u[1]" and so on."""
         return self.integrator.components
 
     @property
@@ -249,7 +249,7 @@ class Solver:
         name = self.pde.name or "; ".join(str(self.pde).splitlines())
         return (
             f"Solver({name}, {self.grid!r}, {self.boundary!r}, stepper={self.scheme.stepper.name}, "
-            f"space={self.scheme.space}, dt={dt}, {self.backend} {self.dtype})"
+            f"space={self.scheme.space}, dt={dt}, {self.backend} {self.integrator.dtype})"
         )
 
 
@@ -273,7 +273,7 @@ def _arrays(backend: str, dtype: str, device: str) -> tuple[Arrays, np.dtype[Any
         except (RuntimeError, AssertionError) as error:
             raise BackendError(
                 f"a device that torch has here was expected; got {device!r} "
-                f"({str(error).splitlines()[0]}); use device=\"cpu\""
+                f'({str(error).splitlines()[0]}); use device="cpu"'
             ) from error
         return TorchArrays(getattr(torch, name), place), np.dtype(name)
     raise BackendError(

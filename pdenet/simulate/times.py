@@ -39,7 +39,7 @@ def check_dt(dt: object) -> float | None:
     """
     if isinstance(dt, str) and dt == "auto":
         return None
-    if isinstance(dt, bool) or not isinstance(dt, numbers.Real) or not 0 < dt < math.inf:
+    if isinstance(dt, bool) or not isinstance(dt, numbers.Real) or not 0 < float(dt) < math.inf:
         raise TimeError(
             f'dt is a positive finite number or "auto"; got {dt!r}; use dt="auto" for a stable one'
         )

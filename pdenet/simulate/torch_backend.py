@@ -56,9 +56,7 @@ class TorchArrays:
         """Return the sum of all entries, NaN or infinite when one of them is."""
         return float(array.detach().sum())
 
-    def parameters(
-        self, scheme: Scheme, values: Values
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def parameters(self, scheme: Scheme, values: Values) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return numbers and coefficient tensors; what the user gave as tensors stays connected."""
         numbers: dict[str, Any] = {}
         for name, value in environment.constants(scheme, values).items():
@@ -70,8 +68,8 @@ class TorchArrays:
         coefficients: dict[str, Any] = {}
         for name, tensor in environment.tensors(scheme, values).items():
             source = values.tensors.get(name, tensor)
-            is_text = getattr(source, "dtype", None) == object
-            coefficients[name] = source if is_text else self.asarray(source)
+            varies = isinstance(source, np.ndarray) and source.dtype == object
+            coefficients[name] = source if varies else self.asarray(source)
         for one in scheme.derived:
             if one.coefficient is not None and is_tensor(values.tensors[one.coefficient]):
                 coefficients[one.name] = _absolute(coefficients[one.coefficient])
@@ -100,20 +98,18 @@ def _absolute(matrix: torch.Tensor) -> torch.Tensor:
     return absolute.real
 
 
-def _of_both(tensors: Callable[..., Any], numbers: Callable[..., float]) -> Callable[..., Any]:
+def _of_both(tensors: Callable[..., Any], numbers: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of tensors and of plain numbers; torch's own refuse the latter."""
 
     def either(*arguments: Any) -> Any:
         if not any(isinstance(a, torch.Tensor) for a in arguments):
             return numbers(*arguments)
         like = next(a for a in arguments if isinstance(a, torch.Tensor))
-        return tensors(*(torch.as_tensor(a, dtype=like.dtype, device=like.device) for a in arguments))
+        return tensors(
+            *(torch.as_tensor(a, dtype=like.dtype, device=like.device) for a in arguments)
+        )
 
     return either
-
-
-def _compared(tensors: Callable[..., Any], numbers: Callable[[float, float], bool]) -> Any:
-    return _of_both(tensors, numbers)
 
 
 def _select(conditions: Sequence[Any], choices: Sequence[Any], default: float = math.nan) -> Any:
@@ -158,12 +154,12 @@ FUNCTIONS = FunctionTable(
         "Max": fold(_of_both(torch.maximum, max)),
         "Min": fold(_of_both(torch.minimum, min)),
         "heaviside": _of_both(torch.heaviside, lambda x, v: float(np.heaviside(x, v))),
-        "less": _compared(torch.lt, lambda a, b: a < b),
-        "less_equal": _compared(torch.le, lambda a, b: a <= b),
-        "greater": _compared(torch.gt, lambda a, b: a > b),
-        "greater_equal": _compared(torch.ge, lambda a, b: a >= b),
-        "equal": _compared(torch.eq, lambda a, b: a == b),
-        "not_equal": _compared(torch.ne, lambda a, b: a != b),
+        "less": _of_both(torch.lt, lambda a, b: a < b),
+        "less_equal": _of_both(torch.le, lambda a, b: a <= b),
+        "greater": _of_both(torch.gt, lambda a, b: a > b),
+        "greater_equal": _of_both(torch.ge, lambda a, b: a >= b),
+        "equal": _of_both(torch.eq, lambda a, b: a == b),
+        "not_equal": _of_both(torch.ne, lambda a, b: a != b),
         "logical_and": _Logical(lambda a, b: a & b),
         "logical_or": _Logical(lambda a, b: a | b),
         "logical_not": lambda a: ~a if isinstance(a, torch.Tensor) else not a,

@@ -156,8 +156,10 @@ class Walls:
         static = all(self._is_static(name, *side) for side in values)
         if static and key in self._cache:
             return dict(self._cache[key])
-        full = {s: self.arrays.broadcast(self.arrays.asarray(v), self._side_shape(s[0]))
-                for s, v in values.items()}
+        full = {
+            s: self.arrays.broadcast(self.arrays.asarray(v), self._side_shape(s[0]))
+            for s, v in values.items()
+        }
         made: dict[tuple[int, int], Any] = {}
         for side, value in full.items():
             total = self.arrays.copy(value)
