@@ -169,7 +169,11 @@ class State:
                 if tensor.shape[-1] == 1:
                     uses.remove(use)
                     last = use.indices[1] == index
-                    key = (use.name, last, StencilUse(factor.field, None, factor.stencil, factor.function))
+                    key = (
+                        use.name,
+                        last,
+                        StencilUse(factor.field, None, factor.stencil, factor.function),
+                    )
                     if key not in self._contracted:
                         matrix = tensor[..., 0] if last else tensor[..., 0].T
                         self._contracted[key] = matrix @ self.field(factor)
@@ -265,7 +269,9 @@ class Estimate:
         self.groups = list(groups)
         self.theta = half_torus(scheme.grid.dimension, coarse=scheme.grid.dimension > 1)
         made = symbols(self.groups, self.theta, scheme.spacing)
-        self.symbols = np.where(np.abs(made) > 1e-12 * np.abs(made).max(axis=1, keepdims=True), made, 0)
+        self.symbols = np.where(
+            np.abs(made) > 1e-12 * np.abs(made).max(axis=1, keepdims=True), made, 0
+        )
         # Coefficients of the viscosity carry h/2 and |a|, and go with the derivative along the axis.
         self.partner = [self._partner(k) for k in range(len(self.groups))]
         self._known: dict[tuple[Sizes, ...], tuple[float, float, str]] = {}

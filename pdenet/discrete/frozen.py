@@ -67,6 +67,7 @@ class Frozen:
         self.nodes = nodes[self.place]
         self.size = nodes.shape[-1]
         self.samples = half_torus(scheme.grid.dimension, coarse=self.size > 4)
+        self.largest = 0.0  # |λ| met so far
         self.pairs = _pairs(scheme, values)
 
     def extremes(self) -> list[int]:
@@ -176,9 +177,11 @@ class Frozen:
     def step(self, growth: float) -> tuple[float, np.ndarray, int]:
         """Return the largest stable dt with its wave and node."""
         stepper = self.scheme.stepper
+        self.largest = 0.0
 
         def limit(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
             lam = self.spectrum(nodes, symbols(self.groups, points, self.spacing))
+            self.largest = max(self.largest, float(np.abs(lam).max()))
             if self.size > 1:
                 noise = 1e-12 * np.abs(lam).max(axis=-1, keepdims=True)
                 lam = np.where(np.abs(lam.real) > noise, lam, 1j * lam.imag)

@@ -185,7 +185,7 @@ def _check_coordinates(residual: sp.Expr, axes: tuple[str, ...], text: str) -> N
     for name in SPACE[len(axes) :]:
         if canonical_symbol(name) in residual.free_symbols:
             raise EquationError(
-                f"the fields depend on (t, {', '.join(axes)}); got the coordinate {name} in {text}; "
+                f"the fields depend on (t, {', '.join(axes)}); got {name} in {text}; "
                 "add it to the fields or rename the parameter"
             )
     for derivative in residual.atoms(sp.Derivative):

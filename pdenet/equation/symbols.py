@@ -11,6 +11,7 @@ import keyword
 import numbers
 import re
 from collections.abc import Sequence
+from typing import Any  # `fields` and `indices` give one or a tuple, as SymPy's `symbols` does
 
 import numpy as np
 import sympy as sp
@@ -115,7 +116,7 @@ def check_coordinates(coords: Sequence[sp.Symbol], what: str) -> tuple[sp.Symbol
     return given
 
 
-def fields(names: str, coords: Sequence[sp.Symbol]) -> sp.Expr | tuple[sp.Expr, ...]:
+def fields(names: str, coords: Sequence[sp.Symbol]) -> Any:
     """Make scalar fields: ordinary SymPy functions of the coordinates.
 
     Args:
@@ -161,7 +162,7 @@ class Index(sp.Symbol):
         return super().__new__(cls, name, integer=True)
 
 
-def indices(names: str) -> Index | tuple[Index, ...]:
+def indices(names: str) -> Any:
     """Make component indices: one for one name, else a tuple.
 
     Example:
@@ -199,6 +200,7 @@ class Component(sp.Expr):
     def __new__(
         cls, field: sp.Symbol, size: sp.Expr, index: Index, *coords: sp.Symbol
     ) -> Component:
+        """Make a component from SymPy arguments only, so that SymPy can rebuild it."""
         return super().__new__(cls, field, size, index, *coords)
 
     @property
@@ -285,6 +287,7 @@ class Entry(sp.Expr):
     is_real = True
 
     def __new__(cls, name: sp.Symbol, shape: sp.Tuple, *subscripts: Index) -> Entry:
+        """Make an entry from SymPy arguments only, so that SymPy can rebuild it."""
         return super().__new__(cls, name, shape, *subscripts)
 
     @property
@@ -370,6 +373,7 @@ class D(sp.Expr):
     is_commutative = True
 
     def __new__(cls, argument: sp.Expr, coordinate: sp.Symbol) -> D:
+        """Check the coordinate and the argument."""
         argument = as_expression(argument, "the argument of D")
         if getattr(coordinate, "name", None) not in SPACE:
             raise EquationError(

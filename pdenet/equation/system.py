@@ -7,9 +7,9 @@ ones. A term is
     prefactor · Π coefficients · Π factors · ∂_a( prefactor · Π coefficients · Π factors )
 
 where a prefactor is a SymPy expression in coordinates, parameters and undifferentiated scalar
-fields, all of them plain real symbols, and in coefficient functions c(x, y); a coefficient is a named tensor with indices; a factor is a
-field (or a component of one) under a space derivative. The index "i" is free; all others are
-summed.
+fields, all of them plain real symbols, and in coefficient functions c(x, y); a coefficient is a
+named tensor with indices; a factor is a field (or a component of one) under a space derivative.
+The index "i" is free; all others are summed.
 """
 
 from __future__ import annotations
@@ -217,7 +217,8 @@ class System:
                 size = self.field(factor.field).size
                 assert size is not None
                 return size
-        assert index == FREE_INDEX and target.size is not None
+        assert index == FREE_INDEX
+        assert target.size is not None
         return target.size
 
     def symbol(self, name: str, index: str | None = None) -> sp.Expr:

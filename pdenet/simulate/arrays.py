@@ -34,7 +34,7 @@ class Arrays(Protocol):
         """Return the sum of all entries, NaN or infinite when one of them is."""
 
     def parameters(self, scheme: Scheme, values: Values) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Return numbers (floats, 0-d tensors, arrays) and coefficient tensors, derived included."""
+        """Return numbers (floats, 0-d tensors, arrays) and coefficient tensors, all derived."""
 
     def has_gradients(self, values: Values) -> bool:
         """Tell whether some value is tracked by automatic differentiation."""

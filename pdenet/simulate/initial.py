@@ -44,7 +44,7 @@ def read_initial(
     written = [f.name for f in system.fields if f.rate_of is None]
     if isinstance(initial, str):
         raise InitialStateError(
-            f"an initial state is an expression, a mapping or an array; got the text {initial[:60]!r}; "
+            f"an initial state is an expression, a mapping or an array; got {initial[:60]!r}; "
             "texts are read by pn.parse_expression"
         )
     if isinstance(initial, Mapping):

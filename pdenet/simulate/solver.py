@@ -228,7 +228,7 @@ class Solver:
         *,
         progress: bool | None = None,
     ) -> Result:
-        """Continue a run that was saved to `path`, appending to it; bit for bit as if uninterrupted.
+        """Continue a run that was saved to `path`, bit for bit as if it had not been interrupted.
 
         Args:
             path: what `run(save=path)` left, finished or killed.
@@ -260,7 +260,8 @@ def _arrays(backend: str, dtype: str, device: str) -> tuple[Arrays, np.dtype[Any
     if backend == "numpy":
         if str(device) != "cpu":
             raise BackendError(
-                f'the NumPy back end computes on the CPU; got device {device!r}; use backend="torch"'
+                f"the NumPy back end computes on the CPU; got device {device!r}; "
+                'use backend="torch"'
             )
         return NumpyArrays(np.dtype(name)), np.dtype(name)
     if backend == "torch":
@@ -277,5 +278,6 @@ def _arrays(backend: str, dtype: str, device: str) -> tuple[Arrays, np.dtype[Any
             ) from error
         return TorchArrays(getattr(torch, name), place), np.dtype(name)
     raise BackendError(
-        f"backend is one of {', '.join(BACKENDS)}; got {backend!r}.{suggest(str(backend), BACKENDS)}"
+        f"backend is one of {', '.join(BACKENDS)}; got {backend!r}."
+        f"{suggest(str(backend), BACKENDS)}"
     )

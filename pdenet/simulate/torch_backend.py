@@ -135,6 +135,7 @@ class _Logical:
         self._function = function
 
     def reduce(self, arguments: Sequence[Any]) -> Any:
+        """Fold the function over the arguments."""
         made = arguments[0]
         for one in arguments[1:]:
             made = self._function(made, one)
@@ -147,23 +148,27 @@ _PLAIN = {
     "exp": "exp", "log": "log", "sqrt": "sqrt",
 }  # fmt: skip
 
-FUNCTIONS = FunctionTable(
-    {name: _of_both(getattr(torch, other), getattr(math, other)) for name, other in _PLAIN.items()}
-    | {
-        "sign": _of_both(torch.sign, lambda x: float(np.sign(x))),
-        "Max": fold(_of_both(torch.maximum, max)),
-        "Min": fold(_of_both(torch.minimum, min)),
-        "heaviside": _of_both(torch.heaviside, lambda x, v: float(np.heaviside(x, v))),
-        "less": _of_both(torch.lt, lambda a, b: a < b),
-        "less_equal": _of_both(torch.le, lambda a, b: a <= b),
-        "greater": _of_both(torch.gt, lambda a, b: a > b),
-        "greater_equal": _of_both(torch.ge, lambda a, b: a >= b),
-        "equal": _of_both(torch.eq, lambda a, b: a == b),
-        "not_equal": _of_both(torch.ne, lambda a, b: a != b),
-        "logical_and": _Logical(lambda a, b: a & b),
-        "logical_or": _Logical(lambda a, b: a | b),
-        "logical_not": lambda a: ~a if isinstance(a, torch.Tensor) else not a,
-        "select": _select,
-    }
-)
+_ELEMENTARY: dict[str, Any] = {
+    name: _of_both(getattr(torch, other), getattr(math, other)) for name, other in _PLAIN.items()
+}
+
+_OTHERS: dict[str, Any] = {
+    "abs": _of_both(torch.abs, abs),
+    "sign": _of_both(torch.sign, lambda x: float(np.sign(x))),
+    "Max": fold(_of_both(torch.maximum, max)),
+    "Min": fold(_of_both(torch.minimum, min)),
+    "heaviside": _of_both(torch.heaviside, lambda x, v: float(np.heaviside(x, v))),
+    "less": _of_both(torch.lt, lambda a, b: a < b),
+    "less_equal": _of_both(torch.le, lambda a, b: a <= b),
+    "greater": _of_both(torch.gt, lambda a, b: a > b),
+    "greater_equal": _of_both(torch.ge, lambda a, b: a >= b),
+    "equal": _of_both(torch.eq, lambda a, b: a == b),
+    "not_equal": _of_both(torch.ne, lambda a, b: a != b),
+    "logical_and": _Logical(lambda a, b: a & b),
+    "logical_or": _Logical(lambda a, b: a | b),
+    "logical_not": lambda a: ~a if isinstance(a, torch.Tensor) else not a,
+    "select": _select,
+}
+
+FUNCTIONS = FunctionTable({**_ELEMENTARY, **_OTHERS})
 """The functions of generated code, by the names NumPy uses."""

@@ -1,0 +1,380 @@
+"""Stability: the largest time step of a scheme, and the choice of a stepper that has one.
+
+A scheme is stable at dt when no wave grows faster in a step than exp(dt ω₊), where ω₊ ≥ 0 is the
+equation's own largest growth rate. An equation with unbounded ω₊ is ill-posed.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+
+from pdenet.discrete.boundary import Boundary
+from pdenet.discrete.environment import constants, coordinates, tensors
+from pdenet.discrete.estimate import Estimate, State, sizes
+from pdenet.discrete.frozen import SLACK, Frozen
+from pdenet.discrete.grid import Grid
+from pdenet.discrete.linearise import depends_on_time, linearise
+from pdenet.discrete.scheme import SPACING, Scheme, discretise, is_splittable
+from pdenet.discrete.spectrum import describe_wave, groups_of, matrices, tensor_entries
+from pdenet.discrete.steppers import STEPPERS
+from pdenet.discrete.steppers import stepper as stepper_named
+from pdenet.equation import printing
+from pdenet.equation.analysis import term_order
+from pdenet.equation.system import System
+from pdenet.equation.values import Values
+from pdenet.errors import PdenetError, StabilityError, StabilityWarning
+
+EXACT = "von Neumann, exact"
+FROZEN = "von Neumann, coefficients frozen over the grid"
+ESTIMATE = "norm estimate √(‖A‖₁‖A‖_∞)"
+
+# More components than this are not diagonalised: 2000 waves of 32 × 32 take a second.
+_MAX_COMPONENTS = 32
+# Entries of coefficient matrices over all nodes: 80 MB.
+_MAX_ENTRIES = 10_000_000
+
+# dt |λ| below this: a method that is stable by rounding only.
+_VANISHING = 1e-7
+
+_STEPPER_NAMES = {
+    "euler": "forward Euler",
+    "symplectic_euler": "symplectic Euler",
+    "leapfrog": "leapfrog",
+    "heun": "Heun",
+    "ssprk3": "SSP-RK3",
+    "rk4": "RK4",
+}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The largest stable time step.
+
+    Attributes:
+        dt: in the equation's unit of time; 0 where no step is stable, inf where all are.
+        growth: ω₊, the equation's own largest growth rate, in 1/time.
+        method: how it was found.
+        reason: which wave, node or wall limits it.
+    """
+
+    dt: float
+    growth: float
+    method: str
+    reason: str
+
+
+class Stability:
+    """The stability of one scheme.
+
+    Args:
+        scheme: the scheme; its dt is ignored.
+        values: values of its parameters.
+
+    Attributes:
+        depends_on_state: the bound is one for a given state.
+        depends_on_time: the bound changes in time.
+        method: how bounds are found.
+    """
+
+    def __init__(self, scheme: Scheme, values: Values) -> None:
+        self.scheme = scheme
+        self.values = values
+        self.terms = linearise(scheme)
+        self.groups = groups_of(self.terms)
+        self.depends_on_time = depends_on_time(self.terms)
+        self.depends_on_state = any(t.depends_on_state(scheme) for t in self.terms)
+        self._constants = constants(scheme, values)
+        self._tensors = tensors(scheme, values)
+        self._known: Bound | None = None
+        count = len(values.components)
+        self._is_estimate = self.depends_on_state or count > _MAX_COMPONENTS
+        self._varies = False
+        self._estimate: Estimate | None = None
+        if not self._is_estimate:
+            entries = [m.size for m in self._matrices(0.0)]
+            self._varies = max(entries, default=0) > count**2
+            if self._varies and sum(entries) > _MAX_ENTRIES:
+                self._is_estimate = True
+        if self._is_estimate:
+            self._estimate = Estimate(scheme, self.groups)
+        self.method = ESTIMATE if self._is_estimate else FROZEN if self._varies else EXACT
+
+    def bound(self, state: np.ndarray | None = None, t: float = 0.0) -> Bound:
+        """Return the largest stable dt.
+
+        Args:
+            state: float, shape (component, *space); required where `depends_on_state`.
+            t: the time.
+
+        Raises:
+            IllPosedError: the equation's own growth rate is unbounded.
+        """
+        if self._estimate is not None:
+            return self._estimated(self._estimate, state, t)
+        if self._known is None or self.depends_on_time:
+            self._known = self._frozen(t)
+        return self._known
+
+    def _environment(self, t: float, refinement: float = 1.0) -> dict[str, object]:
+        made = {**self._constants, **coordinates(self.scheme, t)}
+        for axis, h in zip(self.scheme.grid.axes, self.scheme.spacing, strict=True):
+            made[SPACING[axis].name] = h / refinement
+        return made
+
+    def _matrices(self, t: float, refinement: float = 1.0) -> list[np.ndarray]:
+        environment = self._environment(t, refinement)
+        entries = tensor_entries(self.scheme, self._tensors, environment)
+        shape = self.scheme.grid.shape
+        return [
+            matrices(terms, self.values, entries, environment, shape)
+            for terms in self.groups.values()
+        ]
+
+    def _at(self, t: float, refinement: float = 1.0) -> Frozen:
+        made = self._matrices(t, refinement)
+        nodes = max((len(m) for m in made), default=1)
+        count = len(self.values.components)
+        stacked = (
+            np.stack([np.broadcast_to(m, (nodes, count, count)) for m in made], axis=1)
+            if made
+            else np.zeros((1, 0, count, count))
+        )
+        frozen = Frozen(self.scheme, self.values, list(self.groups), stacked)
+        frozen.spacing = tuple(h / refinement for h in self.scheme.spacing)
+        return frozen
+
+    def _frozen(self, t: float) -> Bound:
+        if not self.groups:
+            return Bound(math.inf, 0.0, self.method, "nothing that is linear in the fields")
+        frozen = self._at(t)
+        growth = frozen.own_growth()
+        allowed = SLACK * growth
+        discrete = frozen.discrete_growth()
+        if discrete > allowed:
+            # Growth of the differences that does not rise as they are refined is the equation's
+            # own, met with the truncation error of this grid.
+            if self._at(t, 4.0).discrete_growth() > 1.5 * discrete:
+                return Bound(
+                    0.0, growth, self.method, "the differences grow faster than the equation"
+                )
+            allowed = SLACK * discrete
+        dt, wave, node = frozen.step(allowed)
+        if dt * frozen.largest < _VANISHING:
+            dt = 0.0
+        reason = describe_wave(wave, self.scheme.grid.axes, self.scheme.spacing)
+        if self._varies:
+            reason += f" at {self._node(int(frozen.place[node]))}"
+        return Bound(dt, growth, self.method, reason)
+
+    def _node(self, place: int) -> str:
+        cell = np.unravel_index(place, self.scheme.grid.shape)
+        nodes = self.scheme.grid.nodes(self.scheme.boundary)
+        parts = (
+            f"{axis} = {float(n[k]):.4g}"
+            for axis, n, k in zip(self.scheme.grid.axes, nodes, reversed(cell), strict=True)
+        )
+        return ", ".join(parts)
+
+    def _estimated(self, estimate: Estimate, state: np.ndarray | None, t: float) -> Bound:
+        if self.depends_on_state and state is None:
+            raise StabilityError(
+                "the bound of this equation depends on the state; got none; give bound(state)"
+            )
+        environment = self._environment(t)
+        entries = tensor_entries(self.scheme, self._tensors, environment)
+        with np.errstate(all="ignore"):  # the run itself reports a state that is not finite
+            at = State(self.scheme, self.values, environment, entries, state)
+            is_scalar = len(self.values.components) == 1
+            found = [
+                sizes(at, group, terms, is_scalar=is_scalar) for group, terms in self.groups.items()
+            ]
+        dt, growth, wave = estimate.step(found)
+        return Bound(dt, growth, self.method, wave)
+
+
+def check(
+    bound: Bound,
+    dt: float,
+    mode: str,
+    scheme: Scheme,
+    values: Values | None = None,
+    state: np.ndarray | None = None,
+) -> None:
+    """Refuse, or warn of, a time step above the stable limit.
+
+    Args:
+        bound: the bound of the scheme.
+        dt: the time step that is meant.
+        mode: "refuse", "warn" or "ignore".
+        scheme: the scheme, for the message.
+        values: with them the message says which other schemes are stable.
+        state: the state, where the bounds of other schemes depend on it.
+
+    Raises:
+        StabilityError: dt is above the bound and the mode is "refuse".
+    """
+    # Bounds are good to 1e-6, and 1/(2 D/h²) may differ from h²/(2 D) by rounding.
+    if mode == "ignore" or dt <= bound.dt * (1 + 1e-9):
+        return
+    name = _STEPPER_NAMES[scheme.stepper.name]
+    where = f"{equation_text(scheme.system)} on spacing {_spacing_text(scheme)}"
+    if bound.dt == 0.0:
+        text = (
+            f"{name} with {scheme.space} differences is unstable at every dt for {where} "
+            f"({bound.reason}); got dt = {dt:.6g}; use {_remedy(scheme, values, state, dt)}"
+        )
+    else:
+        text = (
+            f"dt = {dt:.6g} is above the stable limit {bound.dt:.6g} of {name} for {where}; "
+            f"use dt <= {_below(bound.dt)}"
+        )
+        other = _remedy(scheme, values, state, dt, fallback="")
+        text += f" or {other}" if other else ""
+        text += f" ({bound.method}; {bound.reason})"
+    if mode == "warn":
+        warnings.warn(text, StabilityWarning, stacklevel=3)
+    else:
+        raise StabilityError(text)
+
+
+def choose(
+    system: System,
+    values: Values,
+    grid: Grid,
+    boundary: Boundary,
+    space: str,
+    stepper: str,
+) -> Scheme:
+    """Settle "auto": the space discretisation and the stepper.
+
+    The stepper is leapfrog for u_tt = F(t, u), forward Euler where it is stable at some dt, else RK4;
+    for equations whose bound depends on the state it is tried at a smooth state of size 1. The space
+    discretisation is upwind for scalar advective terms under forward Euler, else central2.
+
+    Raises:
+        IllPosedError: the equation's own growth rate is unbounded.
+        SchemeError: the names do not exist or do not suit the equation.
+    """
+    if stepper != "auto":
+        scheme = _with_stepper(system, grid, boundary, space, stepper)
+        _probe(Stability(scheme, values))
+        return scheme
+    if is_splittable(system):
+        scheme = _with_stepper(system, grid, boundary, space, "leapfrog")
+        _probe(Stability(scheme, values))
+        return scheme
+    scheme = _with_stepper(system, grid, boundary, space, "euler")
+    if space == "lax_friedrichs" or _probe(Stability(scheme, values)).dt > 0:
+        return scheme
+    scheme = _with_stepper(system, grid, boundary, space, "rk4")
+    _probe(Stability(scheme, values))
+    return scheme
+
+
+def _with_stepper(
+    system: System, grid: Grid, boundary: Boundary, space: str, stepper: str
+) -> Scheme:
+    method = stepper_named(stepper)
+    if space != "auto":
+        return discretise(system, grid, boundary, space, method)
+    if stepper == "euler" and any(term_order(t) == 1 for _, t in system.terms()):
+        try:
+            scheme = discretise(system, grid, boundary, "upwind", method)
+        except PdenetError:
+            scheme = None
+        # With matrices |A| the terms are not scalar.
+        if scheme is not None and not scheme.derived:
+            return scheme
+    return discretise(system, grid, boundary, "central2", method)
+
+
+def _probe(stability: Stability) -> Bound:
+    """Return the bound, at a smooth state of size 1 where it depends on the state."""
+    if not stability.depends_on_state:
+        return stability.bound()
+    shape = (len(stability.values.components), *stability.scheme.grid.shape)
+    phase = sum(
+        np.linspace(0.0, 1.0, n).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+        for axis, n in enumerate(shape)
+        if axis
+    )
+    component = np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    return stability.bound(1.0 + 0.3 * np.sin(6.0 * phase + component))
+
+
+def _remedy(
+    scheme: Scheme,
+    values: Values | None,
+    state: np.ndarray | None,
+    dt: float,
+    fallback: str = 'stepper="rk4", or another space discretisation',
+) -> str:
+    """Say which other stepper, or space discretisation, is stable at this dt, or else at all."""
+    if values is None:
+        return fallback
+    possible = []
+    for space, stepper in _alternatives(scheme):
+        try:
+            other = discretise(
+                scheme.system, scheme.grid, scheme.boundary, space, STEPPERS[stepper]
+            )
+            stability = Stability(other, values)
+            if stability.depends_on_state and state is None:
+                found = _probe(stability)
+            else:
+                found = stability.bound(state)
+        except PdenetError:
+            continue
+        changed = [f'space="{space}"'] if space != scheme.space else []
+        changed += [f'stepper="{stepper}"'] if stepper != scheme.stepper.name else []
+        text = " with ".join(changed)
+        if found.dt >= dt:
+            return text
+        if found.dt > 0:
+            possible.append(f"{text} and dt <= {_below(found.dt)}")
+    return possible[0] if possible and fallback else fallback
+
+
+def _alternatives(scheme: Scheme) -> Iterator[tuple[str, str]]:
+    for stepper in ("leapfrog", "rk4", "ssprk3", "euler"):
+        if stepper != scheme.stepper.name:
+            yield scheme.space, stepper
+    for space in ("upwind", "lax_friedrichs", "central2"):
+        if space != scheme.space:
+            yield space, scheme.stepper.name
+            if scheme.stepper.name != "rk4":
+                yield space, "rk4"
+
+
+def equation_text(system: System) -> str:
+    """Return the equations on one line, shortened where they are long."""
+    equations = (
+        printing.text(sp.Eq(system.symbol(n).diff(_time()), system.right_side(n), evaluate=False))
+        for n in system.field_names
+    )
+    text = "; ".join(equations)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _time() -> sp.Symbol:
+    return sp.Symbol("t", real=True)
+
+
+def _spacing_text(scheme: Scheme) -> str:
+    texts = [f"{h:.6g}" for h in scheme.spacing]
+    return texts[0] if len(set(texts)) == 1 else f"({', '.join(texts)})"
+
+
+def _below(number: float) -> str:
+    """Return a number in six digits, rounded down, so that it may be used as it stands."""
+    if not math.isfinite(number) or number <= 0:
+        return str(number)
+    digits = 5 - math.floor(math.log10(number))
+    text = f"{math.floor(number * (1 + 1e-9) * 10.0**digits) / 10.0**digits:.6g}"
+    return text
