@@ -7,7 +7,8 @@ The coefficient matrix C_g(u) in front of each stencil g is known by its size al
 For each wave the eigenvalues are taken to lie in a rectangle: odd derivatives contribute
 ±i Σ ρ_g |σ_g|, as in hyperbolic and dispersive systems, even ones a real interval between the least
 and the largest diffusion, undifferentiated terms ±ρ₀, or their exact range for a scalar equation.
-The viscosity of upwind differences goes with the speed that it belongs to. The bound is the largest
+The viscosity of upwind differences goes with the speed that it belongs to, and the force F of
+u_tt = F(u) contributes ±i times the square root of its size. The bound is the largest
 dt for which the corners are stable. Norms are rounded up to powers of 2^(1/16), so that the same
 bound serves many steps.
 """
@@ -23,11 +24,13 @@ from typing import Any  # values of names: numbers or arrays
 import numpy as np
 
 from pdenet.discrete.amplification import largest_step
+from pdenet.discrete.frozen import averaged_step
 from pdenet.discrete.linearise import LinearTerm
 from pdenet.discrete.scheme import Scheme, StencilUse
-from pdenet.discrete.spectrum import Group, half_torus, symbols
-from pdenet.discrete.steppers import RungeKutta
+from pdenet.discrete.spectrum import Group, describe_wave, half_torus, lowest, symbols
 from pdenet.discrete.stencils import apply
+from pdenet.discrete.steppers import RungeKutta
+from pdenet.discrete.walls import wall_factors
 from pdenet.equation.functions import evaluate
 from pdenet.equation.system import ARGUMENT, FREE_INDEX
 from pdenet.equation.values import Values
@@ -226,34 +229,53 @@ def row_and_column_sums(state: State, terms: Sequence[LinearTerm]) -> tuple[np.n
     return rows, columns
 
 
-def sizes(state: State, group: Group, terms: Sequence[LinearTerm], *, is_scalar: bool) -> Sizes:
+def sizes(state: State, terms: Sequence[LinearTerm]) -> Sizes:
     """Return the sizes of a group's coefficients, rounded outwards."""
-    if is_scalar:
-        value = sum((_scalar(state, t) for t in terms), np.zeros(1))
-        low, high = float(value.min()), float(value.max())
-        norm = rounded_up(float(np.abs(value).max()))
-        low = rounded_down(low) if low > 0 else rounded_up(low)
-        high = rounded_up(high) if high > 0 else rounded_down(high)
-        return Sizes(norm, low, high)
-    rows, columns = row_and_column_sums(state, terms)
-    square = rows.max(axis=0) * columns.max(axis=0)
-    norm = rounded_up(math.sqrt(float(square.max())))
+    if state.scheme.system.has_vectors:
+        rows, columns = row_and_column_sums(state, terms)
+        norm = rounded_up(math.sqrt(float((rows.max(axis=0) * columns.max(axis=0)).max())))
+        return Sizes(norm, -norm, norm)
+    # Scalar fields: the entries themselves, and Gershgorin's discs of rows and of columns.
+    count = len(state.values.components)
+    entries: dict[tuple[int, int], np.ndarray] = {}
+    for term in terms:
+        place = state.values.slices[term.row].start, state.values.slices[term.column].start
+        entries[place] = entries.get(place, np.zeros(1)) + _entry(state, term)
+    zero = np.zeros(1)
+    diagonal = [entries.get((k, k), zero) for k in range(count)]
+    sums = []
+    for side in (0, 1):
+        for k in range(count):
+            parts = (np.abs(e) for p, e in entries.items() if p[side] == k and p[1 - side] != k)
+            sums.append(sum(parts, zero))
+    rows_of, columns_of = sums[:count], sums[count:]
+    norms = [
+        _largest([np.abs(d) + s for d, s in zip(diagonal, side, strict=True)])
+        for side in (rows_of, columns_of)
+    ]
+    norm = float(np.sqrt((norms[0] * norms[1]).max()))
     low, high = -norm, norm
-    if all(t.row == t.column and t.row_index is None and not t.coefficients for t in terms):
-        # A diagonal matrix: its entries themselves.
-        parts: dict[str, np.ndarray] = {}
-        for term in terms:
-            parts[term.row] = parts.get(term.row, np.zeros(1)) + state.amount(term)
-        missing = len(parts) < len(state.scheme.system.fields)
-        low = min(*(float(p.min()) for p in parts.values()), 0.0 if missing else math.inf)
-        high = max(*(float(p.max()) for p in parts.values()), 0.0 if missing else -math.inf)
-        low = rounded_down(low) if low > 0 else rounded_up(low)
-        high = rounded_up(high) if high > 0 else rounded_down(high)
-    return Sizes(norm, low, high)
+    for side in (rows_of, columns_of):
+        pairs = list(zip(diagonal, side, strict=True))
+        low = max(low, min(float((d - s).min()) for d, s in pairs))
+        high = min(high, max(float((d + s).max()) for d, s in pairs))
+    return Sizes(
+        rounded_up(norm),
+        rounded_down(low) if low > 0 else rounded_up(low),
+        rounded_up(high) if high > 0 else rounded_down(high),
+    )
 
 
-def _scalar(state: State, term: LinearTerm) -> np.ndarray:
-    """Return the coefficient of a term that joins single components, shape (node or 1,)."""
+def _largest(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the largest of several arrays, node by node."""
+    made = arrays[0]
+    for array in arrays[1:]:
+        made = np.maximum(made, array)
+    return made
+
+
+def _entry(state: State, term: LinearTerm) -> np.ndarray:
+    """Return the coefficient of a term that joins scalar fields, shape (node or 1,)."""
     arrays, letters = state.operands(term)
     if not arrays:
         return state.amount(term)
@@ -262,18 +284,17 @@ def _scalar(state: State, term: LinearTerm) -> np.ndarray:
 
 
 class Estimate:
-    """The bound as a function of sizes, with what depends on waves alone made once."""
+    """The bound as a function of sizes."""
 
     def __init__(self, scheme: Scheme, groups: Sequence[Group]) -> None:
         self.scheme = scheme
         self.groups = list(groups)
-        self.theta = half_torus(scheme.grid.dimension, coarse=scheme.grid.dimension > 1)
-        made = symbols(self.groups, self.theta, scheme.spacing)
-        self.symbols = np.where(
-            np.abs(made) > 1e-12 * np.abs(made).max(axis=1, keepdims=True), made, 0
-        )
-        # Coefficients of the viscosity carry h/2 and |a|, and go with the derivative along the axis.
-        self.partner = [self._partner(k) for k in range(len(self.groups))]
+        self.samples = half_torus(scheme.grid.dimension, coarse=True)
+        # The viscosity |a| h/2 goes with the derivative along its axis.
+        self.partner = {
+            k: partner for k in range(len(self.groups)) if (partner := self._partner(k)) is not None
+        }
+        self.factors = wall_factors(scheme, self.groups)
         self._known: dict[tuple[Sizes, ...], tuple[float, float, str]] = {}
 
     def _partner(self, place: int) -> int | None:
@@ -291,58 +312,57 @@ class Estimate:
         """Return (dt, ω₊, what limits) for the sizes of each group."""
         key = tuple(found)
         if key not in self._known:
-            self._known[key] = self._step(key)
+            if len(self._known) > 4096:  # a long run: the sizes of old states do not come back
+                self._known.clear()
+            growth = sum(
+                math.sqrt(max(size.high, 0.0)) if group.is_force else max(size.high, 0.0)
+                for group, size in zip(self.groups, key, strict=True)
+                if not any(group.stencil.radius)
+            )
+            dt, wave = lowest(lambda w: self._steps(key, growth, w), self.samples, starts=2)
+            text = describe_wave(wave, self.scheme.grid.axes, self.scheme.spacing)
+            self._known[key] = (dt, growth, text)
         return self._known[key]
 
-    def _step(self, found: tuple[Sizes, ...]) -> tuple[float, float, str]:
-        waves = self.theta.shape[1]
-        least, most = np.zeros(waves), np.zeros(waves)  # of the real part
-        height = np.zeros(waves)
-        growth = 0.0
+    def _steps(self, found: tuple[Sizes, ...], growth: float, theta: np.ndarray) -> np.ndarray:
+        """Return the largest dt of each wave, θ of shape (axis, wave)."""
+        least, most, height, square, mean = (np.zeros(theta.shape[1]) for _ in range(5))
         tied: list[tuple[np.ndarray, np.ndarray]] = []
-        partners = {p: k for k, p in enumerate(self.partner) if p is not None}
-        mean: np.ndarray | None = None
-        for k, (group, size, sigma) in enumerate(
-            zip(self.groups, found, self.symbols, strict=True)
-        ):
+        values = symbols(self.groups, theta, self.scheme.spacing)
+        values = values * np.array(self.factors)[:, np.newaxis]
+        viscosity = {p: k for k, p in self.partner.items()}
+        is_averaged = False
+        for k, (group, size, sigma) in enumerate(zip(self.groups, found, values, strict=True)):
             if group.is_per_step:
-                mean = sigma.real
+                mean, is_averaged = sigma.real, True
+            elif group.is_force:
+                square += size.norm * np.abs(sigma)
+            elif k in self.partner:
                 continue
-            if self.partner[k] is not None:
-                continue
-            if not any(group.stencil.derivative) and not any(group.stencil.radius):
+            elif k in viscosity:
+                other = viscosity[k]
+                tied.append((values[other].real * found[other].norm, size.norm * abs(sigma.imag)))
+            elif not any(group.stencil.radius):
                 least += size.low
                 most += size.high
-                growth += max(size.high, 0.0)
-                continue
-            if k in partners:
-                viscous = self.symbols[partners[k]].real * found[partners[k]].norm
-                tied.append((viscous, size.norm * np.abs(sigma.imag)))
-                continue
-            height += size.norm * np.abs(sigma.imag)
-            # Re σ ≤ 0 for u_xx, ≥ 0 for u_xxxx: the sign that damps is the one the equation has.
-            ends = np.stack([size.low * sigma.real, size.high * sigma.real])
-            least += ends.min(axis=0)
-            most += np.minimum(ends.max(axis=0), 0.0)
+            else:
+                height += size.norm * np.abs(sigma.imag)
+                # Re σ ≤ 0 for u_xx, ≥ 0 for u_xxxx: the sign that damps is the equation's.
+                ends = np.stack([size.low * sigma.real, size.high * sigma.real])
+                least += ends.min(axis=0)
+                most += np.minimum(ends.max(axis=0), 0.0)
+        height += np.sqrt(square)
         corners = []
-        for chosen in itertools.product((False, True), repeat=len(tied)):
-            real = sum((t[0] for t, c in zip(tied, chosen, strict=True) if c), np.zeros(waves))
-            wide = sum((t[1] for t, c in zip(tied, chosen, strict=True) if c), np.zeros(waves))
-            corners += [least + real + 1j * (height + wide), most + real + 1j * (height + wide)]
+        for chosen in itertools.product((0.0, 1.0), repeat=len(tied)):
+            real, wide = (
+                sum((c * t[part] for c, t in zip(chosen, tied, strict=True)), np.zeros_like(least))
+                for part in (0, 1)
+            )
+            corners += [end + real + 1j * (height + wide) for end in (least, most)]
         lam = np.stack(corners)
         stepper = self.scheme.stepper
-        if mean is not None:
-            from pdenet.discrete.frozen import averaged_step
-
-            dt = averaged_step(lam, mean, growth)
-        elif isinstance(stepper, RungeKutta):
-            dt = largest_step(lam, growth * 1.1, stepper)
-        else:
-            # u_tt = F(u): the eigenvalues of F are −(size of F); there is no damping.
-            square = np.abs(least) + height
-            dt = stepper.imaginary_limit / np.sqrt(np.maximum(square, 1e-300))[np.newaxis]
-        place = np.unravel_index(int(dt.argmin()), dt.shape)
-        from pdenet.discrete.spectrum import describe_wave
-
-        wave = describe_wave(self.theta[:, place[-1]], self.scheme.grid.axes, self.scheme.spacing)
-        return float(dt[place]), growth, wave
+        if is_averaged:
+            return averaged_step(lam - growth, mean).min(axis=0)
+        if isinstance(stepper, RungeKutta):
+            return largest_step(lam, growth, stepper).min(axis=0)
+        return np.asarray(stepper.imaginary_limit / np.maximum(height, np.finfo(float).tiny))

@@ -27,10 +27,6 @@ from pdenet.discrete.steppers import Splitting
 from pdenet.equation.values import Values
 from pdenet.errors import IllPosedError
 
-# Rates of growth are compared with the equation's own with this tolerance: a difference scheme
-# has them up to its truncation error, and exp(dt ω) up to dt^p only.
-SLACK = 1.1
-
 # Real parts below this fraction of the largest eigenvalue are rounding; for matrices without all
 # eigenvectors it is the square root of eps and more.
 _ROUNDING = {True: 1e-13, False: 1e-6}
@@ -61,6 +57,7 @@ class Frozen:
         self.groups = [groups[k] for k in self.steady]
         self.mean = [groups[k] for k in range(len(groups)) if k not in self.steady]
         nodes = coefficients[:, self.steady]
+        self.every_node = nodes
         flat = nodes.reshape(len(nodes), -1)
         first = np.unique(flat, axis=0, return_index=True)[1] if len(flat) > 1 else [0]
         self.place = np.sort(first)
@@ -72,15 +69,21 @@ class Frozen:
 
     def extremes(self) -> list[int]:
         """Return the nodes that are extreme in some directions of coefficient space."""
-        if len(self.nodes) <= 4:
-            return list(range(len(self.nodes)))
-        flat = self.nodes.reshape(len(self.nodes), -1)
-        scale = np.abs(flat).max(axis=0)
-        flat = flat[:, scale > 0] / scale[scale > 0]
-        width = flat.shape[1]
-        rng = np.random.default_rng(0)
-        rays = np.concatenate([np.eye(width), -np.eye(width), rng.normal(size=(16, width))])
-        return sorted({int((flat @ ray).argmax()) for ray in rays[: 2 * 32 + 16]})
+        return extreme_rows(self.nodes)
+
+    def at_walls(self) -> np.ndarray:
+        """Return the extreme coefficients at nodes on walls, shape (node, group, n, n)."""
+        nodes = self.every_node
+        if len(nodes) == 1:
+            return nodes
+        shape = self.scheme.grid.shape
+        on_wall = np.zeros(shape, dtype=bool)
+        for axis, periodic in enumerate(self.scheme.is_periodic):
+            if not periodic:
+                ends = np.moveaxis(on_wall, len(shape) - 1 - axis, 0)
+                ends[0] = ends[-1] = True
+        nodes = np.unique(nodes[on_wall.ravel()], axis=0)
+        return nodes[extreme_rows(nodes)]
 
     def spectrum(self, nodes: np.ndarray, made: np.ndarray) -> np.ndarray:
         """Return λ for coefficients (node, group, n, n) and symbols (group, wave).
@@ -115,7 +118,7 @@ class Frozen:
         best, wave, node = np.inf, samples[:, 0], chosen[0]
         for _ in range(_ROUNDS):
             some = self.nodes[chosen]
-            value, point = lowest(lambda w, some=some: function(some, w).min(axis=0), samples)
+            value, point = lowest(_over(function, some), samples)
             at_all = function(self.nodes, point[:, np.newaxis])[:, 0]
             worst = int(at_all.argmin())
             if min(value, at_all[worst]) < best:
@@ -175,7 +178,7 @@ class Frozen:
         return max(0.0, -self.over_nodes(rate, self.samples)[0])
 
     def step(self, growth: float) -> tuple[float, np.ndarray, int]:
-        """Return the largest stable dt with its wave and node."""
+        """Return the largest stable dt with its wave and node; `growth` is allowed."""
         stepper = self.scheme.stepper
         self.largest = 0.0
 
@@ -188,26 +191,46 @@ class Frozen:
             if not self.mean:
                 return largest_step(lam, growth, stepper).min(axis=-1)
             change = symbols(self.mean, points, self.spacing)[0].real
-            return averaged_step(lam, change[:, np.newaxis], growth).min(axis=-1)
+            return averaged_step(lam - growth, change[:, np.newaxis]).min(axis=-1)
 
         return self.over_nodes(limit, self.samples)
 
 
-def averaged_step(lam: np.ndarray, change: np.ndarray, growth: float) -> np.ndarray:
-    """Return the largest dt with |1 + z₀ + dt λ|² ≤ exp(2ω dt), z₀ = `change` (Lax–Friedrichs).
+def _over(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray], nodes: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda waves: function(nodes, waves).min(axis=0)
 
-    The square is (1 + z₀)² + 2 dt (1 + z₀) Re λ + dt² |λ|², and exp(2ω dt) ≥ 1 + 2ω dt + 2ω² dt².
+
+def extreme_rows(nodes: np.ndarray) -> list[int]:
+    """Return rows that are extreme along the axes and in 16 more directions, shape (row, ...)."""
+    if len(nodes) <= 4:
+        return list(range(len(nodes)))
+    flat = nodes.reshape(len(nodes), -1)
+    scale = np.abs(flat).max(axis=0)
+    flat = flat[:, scale > 0] / scale[scale > 0]
+    width = min(flat.shape[1], 32)
+    rng = np.random.default_rng(0)
+    axes = np.eye(flat.shape[1])[:width]
+    rays = np.concatenate([axes, -axes, rng.normal(size=(16, flat.shape[1]))])
+    return sorted({int((flat @ ray).argmax()) for ray in rays})
+
+
+def averaged_step(lam: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Return the largest dt with |1 + z₀ + dt λ| ≤ 1, z₀ = `change` (Lax–Friedrichs).
+
+    The square is (1 + z₀)² + 2 dt (1 + z₀) Re λ + dt² |λ|².
     """
     constant = change * (2 + change)
-    linear = 2 * ((1 + change) * lam.real - growth)
-    square = np.abs(lam) ** 2 - 2 * growth**2
+    linear = 2 * (1 + change) * lam.real
+    square = np.abs(lam) ** 2
     idle = np.abs(lam) <= 1e-9 * np.abs(lam).max(initial=0.0)
+    square = np.where(idle, 1.0, square)
     root = np.sqrt(np.maximum(linear**2 - 4 * square * constant, 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Of the two forms of the root the one without cancellation.
-        made = np.where(linear > 0, -2 * constant / (linear + root), (root - linear) / (2 * square))
-    made = np.where((square <= 0) & (linear <= 0), np.inf, made)
-    return np.where(idle | np.isnan(made), np.inf, made)
+    # Of the two forms of the root the one without cancellation.
+    above = np.where(linear > 0, linear + root, 1.0)
+    made = np.where(linear > 0, -2 * constant / above, (root - linear) / (2 * square))
+    return np.where(idle, np.inf, made)
 
 
 def _pairs(scheme: Scheme, values: Values) -> tuple[list[int], list[int]] | None:

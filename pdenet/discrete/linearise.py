@@ -2,7 +2,9 @@
 
 A perturbation δ of the state u obeys ∂δ/∂t = Σ (frozen coefficient) · (stencil δ). Fluxes become
 stencils too: the mean over both sides of a face and the difference of faces are (E − W)/2, and a
-difference at the face becomes one between nodes. Sources drop out.
+difference at the face becomes one between nodes. Sources drop out, and so do perturbed coefficients
+beside a derivative of the state, (∂A/∂u δ) u_x, where the same fields are joined by A δ_x: they are
+of lower order.
 """
 
 from __future__ import annotations
@@ -34,7 +36,6 @@ class LinearTerm:
         amount: an expression in coordinates, parameters, spacings and pointwise scalar fields.
         coefficients: the coefficient tensors.
         frozen: the other factors, evaluated at the state.
-        flux: where a divergence stands beside the perturbed factor: its frozen terms, to be added.
         is_numerical: not of the equation but of the scheme: the viscosity of upwind differences,
             the mean of Lax–Friedrichs.
         is_per_step: to be divided by dt (Lax–Friedrichs).
@@ -78,6 +79,10 @@ def linearise(scheme: Scheme) -> tuple[LinearTerm, ...]:
                 is_per_step = DT in part.amount.free_symbols
                 if is_per_step:
                     part = replace(part, amount=part.amount * DT)
+                orders = sum(part.stencil.derivative)
+                if is_numerical and not is_per_step and orders != 2:
+                    # The speed in numerical viscosity is frozen: how it changes is of order h.
+                    continue
                 made.append(
                     replace(
                         part,
@@ -87,7 +92,21 @@ def linearise(scheme: Scheme) -> tuple[LinearTerm, ...]:
                         is_per_step=is_per_step,
                     )
                 )
-    return tuple(made)
+    return _principal(made)
+
+
+def _principal(terms: list[LinearTerm]) -> tuple[LinearTerm, ...]:
+    """Drop terms with derivatives of the state beside terms of higher order."""
+    order: dict[tuple[str, str], int] = {}
+    for term in terms:
+        pair = term.row, term.column
+        order[pair] = max(order.get(pair, 0), sum(term.stencil.derivative))
+    return tuple(
+        t
+        for t in terms
+        if sum(t.stencil.derivative) == order[t.row, t.column]
+        or not any(any(f.stencil.derivative) for f in t.frozen)
+    )
 
 
 def depends_on_time(terms: tuple[LinearTerm, ...]) -> bool:

@@ -1,15 +1,15 @@
 """The eigenvalues of a linearised scheme over all wave numbers, its coefficients frozen at nodes.
 
-On the wave e^{iθ·node} the scheme with frozen coefficients acts as the matrix M(θ) = Σ_g C_g σ_g(θ):
-one matrix of coefficients C_g and one symbol σ_g for each stencil g. The equation itself acts as
-S(k) = Σ_g C_g (ik)^α_g.
+On the wave e^{iθ·node} the scheme with frozen coefficients acts as the matrix
+M(θ) = Σ_g C_g σ_g(θ): one matrix of coefficients C_g and one symbol σ_g for each stencil g. The
+equation itself acts as S(k) = Σ_g C_g (ik)^α_g.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any  # values of names: numbers or arrays
 
 import numpy as np
@@ -34,11 +34,13 @@ class Group:
         stencil: the stencil.
         derivatives: the derivatives whose sum it stands for; none where it is numerical viscosity.
         is_per_step: its coefficient is to be divided by dt.
+        is_force: it is F in u_tt = F(u), whose eigenvalues are the squares of those of (u, u_t).
     """
 
     stencil: Stencil
     derivatives: tuple[tuple[int, ...], ...]
     is_per_step: bool
+    is_force: bool = False
 
 
 def groups_of(terms: Sequence[LinearTerm]) -> dict[Group, list[LinearTerm]]:
@@ -47,6 +49,22 @@ def groups_of(terms: Sequence[LinearTerm]) -> dict[Group, list[LinearTerm]]:
     for term in terms:
         derivatives = () if term.is_numerical else term.derivatives
         made.setdefault(Group(term.stencil, derivatives, term.is_per_step), []).append(term)
+    return made
+
+
+def groups_with_forces(
+    scheme: Scheme, terms: Sequence[LinearTerm]
+) -> dict[Group, list[LinearTerm]]:
+    """Do the same, with the terms of u_tt = F(u) apart and without those of ∂u/∂t = u_t."""
+    fields = {f.name: f for f in scheme.system.fields}
+    rates = {f.rate_of for f in fields.values()} - {None}
+    made: dict[Group, list[LinearTerm]] = {}
+    for term in terms:
+        if term.row in rates and fields[term.column].rate_of == term.row:
+            continue
+        is_force = fields[term.row].rate_of is not None and fields[term.column].rate_of is None
+        for group in groups_of([term]):
+            made.setdefault(replace(group, is_force=is_force), []).append(term)
     return made
 
 

@@ -14,16 +14,24 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
+from pdenet.discrete.amplification import SLACK, largest_step
 from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.environment import constants, coordinates, tensors
 from pdenet.discrete.estimate import Estimate, State, sizes
-from pdenet.discrete.frozen import SLACK, Frozen
+from pdenet.discrete.frozen import Frozen
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.linearise import depends_on_time, linearise
 from pdenet.discrete.scheme import SPACING, Scheme, discretise, is_splittable
-from pdenet.discrete.spectrum import describe_wave, groups_of, matrices, tensor_entries
+from pdenet.discrete.spectrum import (
+    describe_wave,
+    groups_of,
+    groups_with_forces,
+    matrices,
+    tensor_entries,
+)
 from pdenet.discrete.steppers import STEPPERS
 from pdenet.discrete.steppers import stepper as stepper_named
+from pdenet.discrete.walls import have_modes, wall_eigenvalues
 from pdenet.equation import printing
 from pdenet.equation.analysis import term_order
 from pdenet.equation.system import System
@@ -33,6 +41,7 @@ from pdenet.errors import PdenetError, StabilityError, StabilityWarning
 EXACT = "von Neumann, exact"
 FROZEN = "von Neumann, coefficients frozen over the grid"
 ESTIMATE = "norm estimate √(‖A‖₁‖A‖_∞)"
+WITH_WALLS = ", with wall modes"
 
 # More components than this are not diagonalised: 2000 waves of 32 × 32 take a second.
 _MAX_COMPONENTS = 32
@@ -41,6 +50,9 @@ _MAX_ENTRIES = 10_000_000
 
 # dt |λ| below this: a method that is stable by rounding only.
 _VANISHING = 1e-7
+
+# Modes between walls with smaller |λ|, as a fraction of the largest, are long waves.
+_SHORT = 1e-2
 
 _STEPPER_NAMES = {
     "euler": "forward Euler",
@@ -102,8 +114,11 @@ class Stability:
             if self._varies and sum(entries) > _MAX_ENTRIES:
                 self._is_estimate = True
         if self._is_estimate:
-            self._estimate = Estimate(scheme, self.groups)
-        self.method = ESTIMATE if self._is_estimate else FROZEN if self._varies else EXACT
+            self.groups = groups_with_forces(scheme, self.terms)
+            self._estimate = Estimate(scheme, list(self.groups))
+        self.method: str = ESTIMATE if self._is_estimate else FROZEN if self._varies else EXACT
+        if self._estimate is not None and max(self._estimate.factors, default=1.0) > 1:
+            self.method += WITH_WALLS
 
     def bound(self, state: np.ndarray | None = None, t: float = 0.0) -> Bound:
         """Return the largest stable dt.
@@ -154,23 +169,52 @@ class Stability:
             return Bound(math.inf, 0.0, self.method, "nothing that is linear in the fields")
         frozen = self._at(t)
         growth = frozen.own_growth()
-        allowed = SLACK * growth
         discrete = frozen.discrete_growth()
-        if discrete > allowed:
-            # Growth of the differences that does not rise as they are refined is the equation's
-            # own, met with the truncation error of this grid.
-            if self._at(t, 4.0).discrete_growth() > 1.5 * discrete:
-                return Bound(
-                    0.0, growth, self.method, "the differences grow faster than the equation"
-                )
-            allowed = SLACK * discrete
+        # Growth of the differences that does not rise as they are refined is the equation's own,
+        # met with the truncation error of this grid.
+        if discrete > SLACK * growth and self._at(t, 4.0).discrete_growth() > 1.5 * discrete:
+            return Bound(0.0, growth, self.method, "the differences grow faster than the equation")
+        # The search for the largest rate ends within 1e-9 of it.
+        allowed = max(growth, discrete) * (1 + 1e-8)
+        method = self.method
+        walls = np.zeros(0)
+        if have_modes(self.scheme, list(self.groups), frozen.every_node):
+            walls, rounding = self._walls(frozen, 1)
+            rate = float(walls.real.max(initial=0.0))
+            noise = rounding * float(np.abs(walls).max(initial=0.0))
+            if rate > SLACK * allowed + noise:
+                finer = float(self._walls(self._at(t, 2.0), 2)[0].real.max())
+                if finer > 1.4 * rate:
+                    reason = f"modes at a wall grow, at the rate {rate:.3g} on this grid"
+                    return Bound(0.0, growth, method + WITH_WALLS, reason)
+                growth = max(growth, rate)
+                allowed = max(allowed, rate * (1 + 1e-8))
+            # Long waves do not limit dt, but their rounding would.
+            walls = walls[np.abs(walls) > _SHORT * np.abs(walls).max(initial=0.0)]
+            walls = np.where(np.abs(walls.real) <= noise, 1j * walls.imag, walls)
+            walls.real = np.minimum(walls.real, allowed)
         dt, wave, node = frozen.step(allowed)
-        if dt * frozen.largest < _VANISHING:
-            dt = 0.0
         reason = describe_wave(wave, self.scheme.grid.axes, self.scheme.spacing)
         if self._varies:
             reason += f" at {self._node(int(frozen.place[node]))}"
-        return Bound(dt, growth, self.method, reason)
+        if walls.size and dt > 0:
+            at_walls = float(largest_step(walls, allowed, self.scheme.stepper).min())
+            if at_walls < dt * (1 - 1e-9):
+                dt, reason, method = at_walls, "a mode at a wall", method + WITH_WALLS
+        if dt * frozen.largest < _VANISHING:
+            dt = 0.0
+        return Bound(dt, growth, method, reason)
+
+    def _walls(self, frozen: Frozen, refinement: int) -> tuple[np.ndarray, float]:
+        """Return the eigenvalues between walls for each extreme set of coefficients there."""
+        pairs = frozen.pairs
+        made = [
+            wall_eigenvalues(
+                self.scheme, self.values, frozen.groups, coefficients, pairs, refinement
+            )
+            for coefficients in frozen.at_walls()
+        ]
+        return np.concatenate([found for found, _ in made]), made[0][1]
 
     def _node(self, place: int) -> str:
         cell = np.unravel_index(place, self.scheme.grid.shape)
@@ -190,10 +234,7 @@ class Stability:
         entries = tensor_entries(self.scheme, self._tensors, environment)
         with np.errstate(all="ignore"):  # the run itself reports a state that is not finite
             at = State(self.scheme, self.values, environment, entries, state)
-            is_scalar = len(self.values.components) == 1
-            found = [
-                sizes(at, group, terms, is_scalar=is_scalar) for group, terms in self.groups.items()
-            ]
+            found = [sizes(at, terms) for terms in self.groups.values()]
         dt, growth, wave = estimate.step(found)
         return Bound(dt, growth, self.method, wave)
 
@@ -253,9 +294,9 @@ def choose(
 ) -> Scheme:
     """Settle "auto": the space discretisation and the stepper.
 
-    The stepper is leapfrog for u_tt = F(t, u), forward Euler where it is stable at some dt, else RK4;
-    for equations whose bound depends on the state it is tried at a smooth state of size 1. The space
-    discretisation is upwind for scalar advective terms under forward Euler, else central2.
+    The stepper is leapfrog for u_tt = F(t, u), forward Euler where it is stable at some dt, else
+    RK4; for equations whose bound depends on the state it is tried at a smooth state of size 1. The
+    space discretisation is upwind for scalar advective terms under forward Euler, else central2.
 
     Raises:
         IllPosedError: the equation's own growth rate is unbounded.
@@ -376,5 +417,4 @@ def _below(number: float) -> str:
     if not math.isfinite(number) or number <= 0:
         return str(number)
     digits = 5 - math.floor(math.log10(number))
-    text = f"{math.floor(number * (1 + 1e-9) * 10.0**digits) / 10.0**digits:.6g}"
-    return text
+    return f"{math.floor(number * (1 + 1e-9) * 10.0**digits) / 10.0**digits:.6g}"

@@ -86,6 +86,15 @@ class Stencil:
         """The number of axes."""
         return len(self.derivative)
 
+    def __hash__(self) -> int:
+        """The hash of the value, computed once: back ends look stencils up at every stage."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        value = (self.derivative, self.offsets, self.weights, self.accuracy, self.equal_spacing)
+        return hash(value)
+
     @cached_property
     def radius(self) -> tuple[int, ...]:
         """How far the stencil reaches along each axis, in coordinate order."""

@@ -121,6 +121,8 @@ def plain(expr: sp.Expr) -> sp.Expr:
     return expr.xreplace(table)
 
 
+# Asked at every stage of every step; walking an expression costs more than evaluating it.
+@lru_cache(maxsize=4096)
 def symbol_names(expr: sp.Expr) -> frozenset[str]:
     """Return the names of the symbols and coefficient functions of a canonical expression."""
     return frozenset(s.name for s in plain(expr).free_symbols)

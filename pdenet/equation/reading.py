@@ -170,6 +170,11 @@ def _axes(everything: sp.Basic) -> tuple[str, ...]:
         )
     kinds: dict[tuple[str, ...], str] = {}
     for field in found:
+        if check_name(_field_name(field), "field") in (TIME, *SPACE):
+            raise EquationError(
+                "a field must not be named like a coordinate (t, x, y, z); got "
+                f"{_field_name(field)!r}; rename it"
+            )
         coords = field.coordinates if isinstance(field, Component) else field.args
         kinds.setdefault(tuple(c.name for c in coords[1:]), _field_name(field))
     if len(kinds) > 1:
@@ -451,10 +456,10 @@ def _parameters(
         add(Parameter(name, "function", arguments=names))
     for size in sizes:
         add(Parameter(size.name, "size"))
+    # The names of tensors and vector fields are symbols inside their entries, parameters outside.
+    bare = everything.xreplace({e: sp.Dummy() for e in everything.atoms(Entry, Component)})
     structural = {canonical_symbol(n) for n in (TIME, *axes)} | sizes
-    structural |= {e.args[0] for e in everything.atoms(Entry)}
-    structural |= {c.args[0] for c in everything.atoms(Component)}
-    for symbol in everything.free_symbols - structural:
+    for symbol in bare.atoms(sp.Symbol) - bare.atoms(sp.Dummy) - structural:
         if not isinstance(symbol, Index):
             add(Parameter(symbol.name, "scalar"))
     clash = {i.name for i in infos} & set(found)

@@ -290,6 +290,11 @@ class Entry(sp.Expr):
         """Make an entry from SymPy arguments only, so that SymPy can rebuild it."""
         return super().__new__(cls, name, shape, *subscripts)
 
+    @classmethod
+    def class_key(cls) -> tuple[int, int, str]:
+        """Return SymPy's printing order: after symbols, before fields, A_ij u_j and not u_j A_ij."""
+        return 3, 0, cls.__name__
+
     @property
     def name(self) -> str:
         """The name of the field or coefficient."""

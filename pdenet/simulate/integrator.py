@@ -11,6 +11,7 @@ import numpy as np
 
 from pdenet.discrete import stability as stable
 from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.stability import Bound
 from pdenet.equation.values import Values, as_numpy, is_tensor
 from pdenet.errors import BlowUpError, GridError, InitialStateError, StabilityError
 from pdenet.simulate.arrays import Array, Arrays
@@ -53,6 +54,7 @@ class Integrator:
         self.dtype = dtype
         self.dt_given = dt
         self.mode = mode
+        self._warned = False  # a run warns once, not at every step
         self.components = values.components
         self.is_torch = not isinstance(arrays, NumpyArrays)
         self.check_memory(4, "a run")
@@ -73,38 +75,40 @@ class Integrator:
             return False
         return self.stability.depends_on_state or self.stability.depends_on_time
 
-    def bound(self, state: Array | None = None, t: float = 0.0) -> stable.Bound:
-        """Return the largest stable time step.
+    def bound(self, state: Array | None = None, t: float = 0.0) -> Bound:
+        """Return the largest stable time step; see `pdenet.Solver.bound`."""
+        return self._bound(state, t)[0]
 
-        Args:
-            state: the state, where the bound depends on it; a batch gives its smallest bound.
-            t: the time, where the coefficients depend on it.
-
-        Raises:
-            StabilityError: the bound depends on the state and none was given.
-        """
+    def _bound(self, state: Array | None, t: float) -> tuple[Bound, np.ndarray | None]:
+        """Return the smallest bound of all states of a batch, and the state that has it."""
         if not self.stability.depends_on_state:
-            return self.stability.bound(None, t)
+            return self.stability.bound(None, t), None
         if state is None:
             raise StabilityError(
                 "the bound of this equation depends on the state; got none; give bound(state)"
             )
         array = as_numpy(state)
         if array.ndim == self.scheme.grid.dimension + 1:
-            return self.stability.bound(array, t)
-        return min((self.stability.bound(one, t) for one in array), key=lambda b: b.dt)
+            return self.stability.bound(array, t), array
+        return min(((self.stability.bound(one, t), one) for one in array), key=lambda b: b[0].dt)
 
     def settled_dt(self, state: Array | None, t: float) -> float:
-        """Return the time step at a moment: the given one, checked, or the automatic one."""
-        if self.dt_given is not None:
-            if self.mode != "ignore":
-                bound = self.bound(state, t)
-                stable.check(bound, self.dt_given, self.mode, self.scheme, self.values)
+        """Return the time step at a moment: the given one, checked, or the automatic one.
+
+        Raises:
+            StabilityError: the given one is above the bound, or no step is stable.
+        """
+        if self.dt_given is not None and self.mode == "ignore":
             return self.dt_given
-        bound = self.bound(state, t)
+        bound, at = self._bound(state, t)
+        if self.dt_given is not None:
+            mode = self.mode if not self._warned else "ignore"
+            stable.check(bound, self.dt_given, mode, self.scheme, self.values, at)
+            self._warned = self._warned or (mode == "warn" and self.dt_given > bound.dt)
+            return self.dt_given
         if bound.dt == 0:
             # There is no automatic step to go on with, whatever the mode.
-            stable.check(bound, math.inf, "refuse", self.scheme, self.values)
+            stable.check(bound, math.inf, "refuse", self.scheme, self.values, at)
         return SAFETY * bound.dt
 
     def step(self, state: Array, t: float = 0.0) -> Array:

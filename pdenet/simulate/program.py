@@ -280,7 +280,7 @@ class _Moment:
             program.arrays.broadcast(program.arrays.asarray(self._evaluate(e)), shape)
             for e in tensor.flat
         ]
-        stacked = program.arrays.concatenate([r[None] for r in rows], 0)
+        stacked = program.arrays.concatenate([r[None] for r in rows], -(program.dimension + 1))
         made = stacked.reshape((*tensor.shape, *shape))
         if not any(canonical_symbol(TIME) in e.free_symbols for e in tensor.flat):
             program._static[key] = made
@@ -334,7 +334,9 @@ class _Moment:
     def _evaluate(self, expr: sp.Expr, extended: int | None = None) -> Any:
         function, names = self.program.compiled(expr)
         value = function(*(self._name(n, extended) for n in names))
-        return float(value) if isinstance(value, int | float | np.number) else value
+        if isinstance(value, int | float | np.number):
+            return float(value)
+        return self.program.arrays.asarray(value)
 
     def _name(self, name: str, extended: int | None) -> Any:
         program = self.program

@@ -102,7 +102,7 @@ class Solver:
         arrays, numpy_dtype = _arrays(backend, dtype, device)
         conditions = resolve(boundary, pde.system, grid.axes) if grid.axes == pde.axes else {}
         bound = bind(pde.system, values, boundary_parameters(conditions, grid.axes))
-        scheme = stable.choose(bound, grid, boundary, space=space, stepper=stepper)
+        scheme = stable.choose(bound.system, bound, grid, boundary, space, stepper)
         check_prefactors(scheme, bound)
         self.integrator = Integrator(scheme, bound, arrays, numpy_dtype, check_dt(dt), stability)
 

@@ -26,7 +26,7 @@ class TorchArrays:
     def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
         self.dtype = dtype
         self.device = device
-        self.functions = FUNCTIONS
+        self.functions = TORCH
 
     def asarray(self, value: Any) -> torch.Tensor:
         """Return a tensor of the dtype on the device; gradients stay connected."""
@@ -77,7 +77,7 @@ class TorchArrays:
                 names = {n for e in one.entries for n in symbol_names(e)}
                 if names & set(given):
                     rows = [
-                        torch.stack([self.asarray(evaluate(e, numbers, FUNCTIONS)) for e in row])
+                        torch.stack([self.asarray(evaluate(e, numbers, TORCH)) for e in row])
                         for row in one.entries.tolist()
                     ]
                     absolute = _absolute(torch.stack(rows))
@@ -118,7 +118,8 @@ def _select(conditions: Sequence[Any], choices: Sequence[Any], default: float = 
     for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
         if isinstance(condition, torch.Tensor):
             like = next((v for v in (choice, made) if isinstance(v, torch.Tensor)), None)
-            dtype = torch.get_default_dtype() if like is None else like.dtype
+            # Two numbers: exact now; the program casts the whole prefactor to its dtype.
+            dtype = torch.float64 if like is None else like.dtype
             choice, made = (
                 torch.as_tensor(v, dtype=dtype, device=condition.device) for v in (choice, made)
             )
@@ -170,5 +171,5 @@ _OTHERS: dict[str, Any] = {
     "select": _select,
 }
 
-FUNCTIONS = FunctionTable({**_ELEMENTARY, **_OTHERS})
+TORCH = FunctionTable({**_ELEMENTARY, **_OTHERS})
 """The functions of generated code, by the names NumPy uses."""

@@ -1,0 +1,295 @@
+"""What walls do to the spectrum of a scheme: normal modes next to a closure (Godunov–Ryabenkii).
+
+A scheme next to a wall is frozen, coefficients and all, and continued to a half line. A mode that
+decays away from the wall, u_m = κ^m with |κ| < 1, may be an eigenvector there although no wave of
+the interior has its eigenvalue. Where stencils reach one node, the ghost node alone decides: the
+mode must satisfy u₋₁ = Σ w_m u_m, hence 1 = Σ w_m κ^{m+1}. For Robin, u₋₁ = u₁ − 2α u₀ with
+α = h a/b, this gives κ + 1/κ = −2√(1 + α²) and the eigenvalue −2(1 + √(1 + α²)) D/h².
+
+Wider stencils and systems are put on a short grid between both walls and diagonalised, with waves
+along the wall. A growth rate that stays when the spacing is halved is the equation's own (Robin
+with a/b < 0); one that rises with 1/h is an instability of the closure.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pdenet.discrete.boundary import Dirichlet, Neumann, Periodic, Robin, ZeroPadding
+from pdenet.discrete.closure import Closure, closure
+from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.spectrum import Group, eigenvalues
+from pdenet.equation.values import Values
+
+# Nodes between the walls for wide stencils and for systems; modes decay over a few of them.
+NUM_NODES = 32
+# Waves along the wall.
+_TANGENTIAL = {1: 1, 2: 9, 3: 4}
+
+# Half-line modes are roots of a polynomial; matrices between walls are not normal, and eigenvalues
+# of polynomials that Free() leaves alone, of multiplicity 3 or 4, are good to a root of eps.
+_EXACT, _ROUNDING = 1e-12, 2e-4
+
+#: For each step along the normal, the matrix (component, component) it is multiplied by.
+Normal = dict[int, np.ndarray]
+
+
+def have_modes(scheme: Scheme, groups: Sequence[Group], coefficients: np.ndarray) -> bool:
+    """Tell whether walls may add eigenvalues beyond those of the waves.
+
+    They do not where reflections continue the solution beyond the wall as a wave that the stencils
+    cannot tell from others: Dirichlet, Neumann and zero padding with derivatives of even order.
+
+    Args:
+        scheme: the scheme.
+        groups: its stencils.
+        coefficients: C_g at nodes, shape (node, group, component, component).
+    """
+    if all(scheme.is_periodic) or any(g.is_per_step for g in groups):
+        return False
+    kinds = (Periodic, Dirichlet, Neumann, ZeroPadding)
+    reflect = all(
+        isinstance(one, kinds)
+        for pairs in scheme.conditions.values()
+        for pair in pairs
+        for one in pair
+    )
+    even = all(all(k % 2 == 0 for k in g.stencil.derivative) for g in groups)
+    size = coefficients.shape[-1]
+    # Fields that are joined by derivatives must be reflected alike.
+    joined = (coefficients * (1 - np.eye(size)))[:, [any(g.stencil.radius) for g in groups]].any()
+    alike = len({tuple(_kind(p) for p in pairs) for pairs in scheme.conditions.values()}) == 1
+    return not (reflect and even and (not joined or alike))
+
+
+def _kind(pair: Sequence[object]) -> tuple[str, ...]:
+    return tuple(type(one).__name__ for one in pair)
+
+
+def wall_eigenvalues(
+    scheme: Scheme,
+    values: Values,
+    groups: Sequence[Group],
+    coefficients: np.ndarray,
+    pairs: tuple[list[int], list[int]] | None,
+    refinement: int = 1,
+) -> tuple[np.ndarray, float]:
+    """Return eigenvalues of the scheme between its walls, coefficients frozen.
+
+    Args:
+        scheme: the scheme.
+        values: the sizes of vector fields.
+        groups: the stencils.
+        coefficients: C_g, shape (group, component, component), on the refined spacing.
+        pairs: where positions and rates of u_tt = F(u) stand; None for other systems.
+        refinement: the spacing is divided by this.
+
+    Returns:
+        λ, complex, shape (eigenvalue,), and what part of the largest is rounding.
+    """
+    spacing = tuple(h / refinement for h in scheme.spacing)
+    names = [n for n, s in values.slices.items() for _ in range(s.stop - s.start)]
+    if pairs is not None:
+        names = [names[k] for k in pairs[0]]
+        coefficients = coefficients[:, pairs[1]][:, :, pairs[0]]
+    walls = {name: _closures(scheme, name, spacing) for name in set(names)}
+    is_separable = len(names) == 1 and all(
+        sum(r > 0 for r in g.stencil.radius) <= 1 for g in groups
+    )
+    if is_separable:
+        numbers = coefficients[:, 0, 0]
+        made = _separable(scheme, groups, numbers, spacing, walls[names[0]], refinement)
+        rounding = _EXACT if max(max(g.stencil.radius) for g in groups) < 2 else _ROUNDING
+    else:
+        rounding = _ROUNDING
+        made = _blocks(scheme, groups, coefficients, spacing, [walls[n] for n in names], refinement)
+    return np.sqrt(made.astype(np.complex128)) if pairs is not None else made, rounding
+
+
+def wall_factors(scheme: Scheme, groups: Sequence[Group]) -> list[float]:
+    """Return by how much Robin conditions raise the largest eigenvalue of each stencil alone.
+
+    Only stencils along one axis and of even order are touched; others have the factor 1.
+    """
+    made = []
+    for group in groups:
+        axes = [a for a, r in enumerate(group.stencil.radius) if r]
+        factor = 1.0
+        if len(axes) == 1 and group.stencil.derivative[axes[0]] in (2, 4):
+            axis = axes[0]
+            along = {
+                o[axis]: float(w) * group.stencil.scale(scheme.spacing)
+                for o, w in zip(group.stencil.offsets, group.stencil.weights, strict=True)
+            }
+            theta = np.pi * np.arange(65) / 64
+            waves = abs(sum(c * np.exp(1j * k * theta) for k, c in along.items())).max()
+            for name, pairs in scheme.conditions.items():
+                if not any(isinstance(one, Robin) for one in pairs[axis]):
+                    continue
+                walls = scheme.closures[name][axis]
+                if max(along) == 1:
+                    found = [
+                        _half_line_modes(along, one, side)
+                        for side, one in zip((1, -1), walls, strict=True)
+                    ]
+                else:
+                    normal = {k: np.array([[c]]) for k, c in along.items()}
+                    found = [_between_walls(normal, [walls], NUM_NODES)]
+                factor = max(factor, float(abs(np.concatenate(found)).max(initial=0.0) / waves))
+        made.append(factor)
+    return made
+
+
+def _closures(scheme: Scheme, name: str, spacing: Sequence[float]) -> list[tuple[Closure, Closure]]:
+    """Return the closures of a field for a spacing; only Robin's know it."""
+    made = []
+    for axis, (conditions, given) in enumerate(
+        zip(scheme.conditions[name], scheme.closures[name], strict=True)
+    ):
+        low, high = (
+            closure(c, spacing[axis], scheme.width[axis], 0) if isinstance(c, Robin) else g
+            for c, g in zip(conditions, given, strict=True)
+        )
+        made.append((low, high))
+    return made
+
+
+def _separable(
+    scheme: Scheme,
+    groups: Sequence[Group],
+    numbers: np.ndarray,
+    spacing: Sequence[float],
+    walls: Sequence[tuple[Closure, Closure]],
+    refinement: int,
+) -> np.ndarray:
+    """One component, each stencil along one axis: sums of one eigenvalue an axis."""
+    constant = sum(
+        float(c) for g, c in zip(groups, numbers, strict=True) if not any(g.stencil.radius)
+    )
+    sets = []
+    for axis in range(scheme.grid.dimension):
+        along: dict[int, float] = {}
+        for group, number in zip(groups, numbers, strict=True):
+            if group.stencil.radius[axis]:
+                scale = group.stencil.scale(spacing) * number
+                for offset, weight in zip(
+                    group.stencil.offsets, group.stencil.weights, strict=True
+                ):
+                    along[offset[axis]] = along.get(offset[axis], 0.0) + float(weight) * scale
+        theta = np.pi * np.arange(-64, 65) / 64
+        made = [sum((c * np.exp(1j * k * theta) for k, c in along.items()), np.zeros(129) + 0j)]
+        if not scheme.is_periodic[axis] and along:
+            if max(map(abs, along)) == 1:
+                made += [
+                    _half_line_modes(along, one, side)
+                    for side, one in zip((1, -1), walls[axis], strict=True)
+                ]
+            else:
+                normal = {k: np.array([[c]]) for k, c in along.items()}
+                made.append(_between_walls(normal, [walls[axis]], NUM_NODES * refinement))
+        sets.append(_extreme(np.concatenate(made)))
+    return np.array([sum(parts) + constant for parts in itertools.product(*sets)])
+
+
+def _half_line_modes(along: Mapping[int, float], one: Closure, side: int) -> np.ndarray:
+    """Return the eigenvalues of modes that decay away from a wall, stencils reaching one node.
+
+    Args:
+        along: the weights of u₋₁, u₀ and u₁.
+        one: the closure of the wall.
+        side: 1 where the wall is at the low end, −1 where it is at the high end.
+    """
+    outside = along.get(-side, 0.0)
+    is_extrapolation = _is_extrapolation(one)
+    # Prescribed nodes leave no mode: κ⁰ ≠ 0. Extrapolation of degree p asks for (1 − κ)^{p+1} = 0.
+    if outside == 0 or one.fixed or is_extrapolation:
+        return np.zeros(0, dtype=np.complex128)
+    polynomial = np.zeros(one.depth + 1)
+    polynomial[0] = -1.0
+    for m, weight in one.ghosts[0]:
+        polynomial[m + 1] += weight
+    kappa = np.roots(polynomial[::-1])
+    kappa = kappa[(np.abs(kappa) < 1 - 1e-12) & (np.abs(kappa) > 0)]
+    return outside / kappa + along.get(0, 0.0) + along.get(side, 0.0) * kappa + 0j
+
+
+def _is_extrapolation(one: Closure) -> bool:
+    return len(one.ghosts[0]) > 2
+
+
+def _extreme(points: np.ndarray) -> np.ndarray:
+    """Return the corners of the convex hull in 32 directions."""
+    rays = np.exp(2j * np.pi * np.arange(32) / 32)
+    chosen = {int((points * ray).real.argmax()) for ray in rays}
+    return points[sorted(chosen)]
+
+
+def _blocks(
+    scheme: Scheme,
+    groups: Sequence[Group],
+    coefficients: np.ndarray,
+    spacing: Sequence[float],
+    walls: Sequence[Sequence[tuple[Closure, Closure]]],
+    refinement: int,
+) -> np.ndarray:
+    """Systems: along the normal of each wall on a short grid, waves along the wall."""
+    dimension = scheme.grid.dimension
+    size = coefficients.shape[-1]
+    nodes = max(8, min(NUM_NODES, 160 // size)) * refinement
+    made = []
+    for axis in range(dimension):
+        if scheme.is_periodic[axis]:
+            continue
+        others = [a for a in range(dimension) if a != axis]
+        count = _TANGENTIAL[dimension]
+        # Half of the waves along the wall: the others are complex conjugates.
+        angles = [np.pi * np.arange(0 if a == others[0] else 1 - count, count) / max(count - 1, 1)
+                  for a in others]  # fmt: skip
+        for theta in itertools.product(*angles):
+            normal: Normal = {}
+            for group, matrix in zip(groups, coefficients, strict=True):
+                scale = group.stencil.scale(spacing)
+                for offset, weight in zip(
+                    group.stencil.offsets, group.stencil.weights, strict=True
+                ):
+                    phase = sum(offset[a] * t for a, t in zip(others, theta, strict=True))
+                    wave = 1.0 if phase == 0 else np.exp(1j * phase)
+                    part = float(weight) * scale * wave * matrix
+                    normal[offset[axis]] = normal.get(offset[axis], 0.0) + part
+            made.append(_between_walls(normal, [w[axis] for w in walls], nodes))
+    return np.concatenate(made)
+
+
+def _between_walls(
+    normal: Normal, walls: Sequence[tuple[Closure, Closure]], nodes: int
+) -> np.ndarray:
+    """Return the eigenvalues on a line of nodes between two walls.
+
+    Args:
+        normal: the scheme along the line.
+        walls: for each component the closures at the low and the high end.
+        nodes: how many nodes, the walls among them.
+    """
+    size = len(walls)
+    matrix = np.zeros((nodes, size, nodes, size), dtype=np.complex128)
+    for step, block in normal.items():
+        for node in range(nodes):
+            place = node + step
+            if 0 <= place < nodes:
+                matrix[node, :, place, :] += block
+                continue
+            for column, (low, high) in enumerate(walls):
+                ghost = -place if place < 0 else place - nodes + 1
+                for m, weight in (low if place < 0 else high).ghosts[ghost - 1]:
+                    inside = m if place < 0 else nodes - 1 - m
+                    matrix[node, :, inside, column] += weight * block[:, column]
+    free = np.ones((nodes, size), dtype=bool)
+    for column, (low, high) in enumerate(walls):
+        free[0, column] = not low.fixed
+        free[-1, column] = not high.fixed
+    keep = np.flatnonzero(free.ravel())
+    square = matrix.reshape(nodes * size, nodes * size)[np.ix_(keep, keep)]
+    return eigenvalues(square)

@@ -1,0 +1,235 @@
+"""The order table: catalogue equation × scheme × boundary kind, measured or left out with a reason.
+
+`python -m tests.laws.order_table > docs/accuracy.md` measures every cell and writes the page.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+import pdenet as pn
+from pdenet.discrete.environment import check_prefactors
+from pdenet.discrete.scheme import ACCURACY, discretise, is_splittable
+from pdenet.discrete.stability import Stability
+from pdenet.discrete.steppers import STEPPERS, Splitting
+from pdenet.equation.analysis import term_order
+from pdenet.equation.values import bind
+from pdenet.simulate.integrator import Integrator
+from pdenet.simulate.reference import NumpyArrays
+from tests.laws.manufactured import on_grid, order
+from tests.laws.order_problems import (
+    DISPERSIVE,
+    HYPERBOLIC,
+    PARABOLIC,
+    PROBLEMS,
+    Problem,
+    solved,
+    walls,
+)
+
+SPACES = (*ACCURACY, "nine_point", "upwind", "lax_friedrichs")
+KINDS = ("periodic", "dirichlet", "neumann", "robin", "zero_padding", "free")
+
+TOLERANCE = 0.05
+"""How far an observed order may lie from p, either way."""
+
+# The part of the stable step on the coarsest grid that all grids scale down from.
+_SAFETY = 0.8
+
+# Cells an axis. The ratio of neighbouring grids enters the order's definition, nothing else.
+_SMOOTH = (16, 24, 32, 48)
+_ROUGH = (32, 64, 96, 128)  # first order: what is left of h² must fall below 5 %
+_FINE = (24, 48, 72, 96)
+_UNIT = 8  # all are multiples of this, so that dt/hᵉ is the same number on all grids
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the table."""
+
+    problem: Problem
+    space: str
+    stepper: str
+    kind: str
+
+    @property
+    def id(self) -> str:
+        """The entry's name."""
+        return f"{self.problem.row}-{self.space}-{self.stepper}-{self.kind}"
+
+
+def cells() -> Iterator[Cell]:
+    """Go through the full product."""
+    for problem, space, stepper, kind in itertools.product(PROBLEMS, SPACES, STEPPERS, KINDS):
+        yield Cell(problem, space, stepper, kind)
+
+
+def _has(problem: Problem, order: int) -> bool:
+    return any(term_order(t) == order for _, t in problem.system.terms())
+
+
+def left_out(cell: Cell) -> str | None:
+    """Return why a cell is not measured, None where it is; rules, in order."""
+    problem, system = cell.problem, cell.problem.system
+    method = STEPPERS[cell.stepper]
+    is_second_in_time = any(f.rate_of for f in system.fields)
+    highest = max(term_order(t) for _, t in system.terms())
+    if isinstance(method, Splitting) and not is_splittable(system):
+        return "splitting steppers advance u and u_t by turns: only for u_tt = F(t, x, u)"
+    if cell.space == "lax_friedrichs":
+        if cell.stepper != "euler":
+            return "Lax–Friedrichs is a step by itself: only with forward Euler"
+        if highest != 1 or is_second_in_time:
+            return "Lax–Friedrichs is for equations of first order"
+    if cell.space == "nine_point" and (not _has(problem, 2) or system.dimension > 2):
+        return "there is no Laplacian to replace: the scheme is that of central2"
+    if cell.space == "upwind":
+        if not _has(problem, 1):
+            return "there is no first derivative to take upwind: the scheme is that of central2"
+        if problem.name in _NOT_UPWIND:
+            return (
+                "upwind needs scalar or diagonal coefficients of first derivatives, or one "
+                "constant matrix: here the matrix varies with u"
+            )
+    if cell.stepper in ("euler", "heun") and _is_unstable(cell):
+        return (
+            "unstable at every dt: the eigenvalues of the differences are imaginary, and "
+            "|R(iy)| > 1 for forward Euler and Heun"
+        )
+    if cell.kind != "periodic" and problem.exponent == DISPERSIVE:
+        return "KdV is posed on periodic axes here: at walls u_xxx takes one and two conditions"
+    if cell.kind == "free":
+        if problem.exponent == PARABOLIC or not any(False in a for a in _ends(problem)):
+            return "the equation takes a condition on every side"
+        return "sides without data are Free in the Dirichlet, Neumann and Robin cells of this row"
+    return None
+
+
+_NOT_UPWIND = ("shallow_water", "eq1", "eq2", "eq3", "eq4", "eq5", "eq6", "eq7")
+
+
+def _ends(problem: Problem) -> list[tuple[bool, bool]]:
+    return [ends for axes in problem.posed.values() for ends in axes.values()]
+
+
+def _is_unstable(cell: Cell) -> bool:
+    damped = cell.space in ("upwind", "lax_friedrichs") and cell.problem.exponent == HYPERBOLIC
+    return cell.problem.exponent != PARABOLIC and not damped
+
+
+def claimed(cell: Cell) -> int:
+    """Return p, the order that theory claims."""
+    space = {**ACCURACY, "nine_point": 2}.get(cell.space, 1)
+    if any(t.inner is not None for _, t in cell.problem.system.terms()):
+        space = min(space, 2)  # divergence form is compact, whatever the scheme
+    time = STEPPERS[cell.stepper].order * cell.problem.exponent
+    if cell.kind == "periodic":
+        return min(space, time)
+    if cell.kind == "zero_padding" and ACCURACY.get(cell.space, 2) > 2:
+        # Of the two ghost nodes only the first lies on the wall; the second is 0 where the odd
+        # continuation of the solution is −h ∂u/∂n.
+        return min(space, time, 1)
+    return min(space, time, 2)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measurement.
+
+    Attributes:
+        cells: cells an axis of each grid.
+        errors: the root mean square over nodes and components at the final time.
+        order: observed on the last pair.
+    """
+
+    cells: tuple[int, ...]
+    errors: tuple[float, ...]
+    order: float
+
+
+def measure(cell: Cell) -> Measured:
+    """Run a cell on four grids."""
+    problem = cell.problem.in_plane() if cell.space == "nine_point" else cell.problem
+    counts = grids(cell)
+    solution = solved(problem, cell.kind)
+    errors = []
+    steps = 0
+    for count in counts:
+        ratio = (count // _UNIT) ** problem.exponent
+        grid = box(problem, cell.kind, count)
+        run, first = _integrator(cell, problem, grid, 1.0)
+        if not steps:
+            bound = Stability(run.scheme, run.values).bound(first)
+            steps = math.ceil(problem.until / (_SAFETY * bound.dt * ratio))
+        dt = problem.until / (steps * ratio)
+        run, first = _integrator(cell, problem, grid, dt)
+        expressions = [e for name in run.scheme.system.field_names for e in solution.exact[name]]
+        exact = on_grid(expressions, grid, run.scheme.boundary, problem.until)
+        final = run.advance(first, problem.until)
+        errors.append(norm(final - exact, grid, run.scheme.boundary, cell.kind))
+    return Measured(counts, tuple(errors), order(errors, counts))
+
+
+def norm(error: np.ndarray, grid: pn.Grid, boundary: pn.Boundary, kind: str) -> float:
+    """Return the L2 norm over the box, by the trapezoidal rule.
+
+    A plain mean over the nodes would itself change like 1/N, and with it the observed order.
+    """
+    squares = error**2
+    for axis, h in enumerate(grid.spacing(boundary)):
+        weights = np.full(grid.points[axis], h)
+        if kind not in ("periodic", "zero_padding"):  # with zero padding the walls are outside
+            weights[[0, -1]] = h / 2
+        squares = np.tensordot(squares, weights, axes=(-1, 0))  # the last axis left is x, then y
+    return float(np.sqrt(squares.sum()))
+
+
+def grids(cell: Cell) -> tuple[int, ...]:
+    """Return the cells an axis of the four grids."""
+    p = claimed(cell)
+    is_wide = ACCURACY.get(cell.space, 2) > 2
+    if p == 1 and cell.problem.exponent == HYPERBOLIC:
+        return _ROUGH
+    # Near a wall that is felt at single nodes the error has a layer a few nodes wide, and where dt
+    # limits the order the smaller error in space is close behind: both leave terms of relative
+    # size O(h) to O(h²).
+    if p == 1 or (is_wide and cell.kind in ("dirichlet", "zero_padding")):
+        return _FINE
+    if cell.kind == "periodic" and p < ACCURACY.get(cell.space, 2):
+        return _FINE
+    return _SMOOTH
+
+
+def box(problem: Problem, kind: str, count: int) -> pn.Grid:
+    """Return the grid with `count` cells an axis; with zero padding the walls are ghost nodes."""
+    axes = {}
+    for axis, low in problem.low.items():
+        if kind == "periodic":
+            axes[axis] = (low, low + 1, count)
+        elif kind == "zero_padding":
+            axes[axis] = (low + 1 / count, low + 1 - 1 / count, count - 1)
+        else:
+            axes[axis] = (low, low + 1, count + 1)
+    return pn.Grid(**axes)
+
+
+def _integrator(
+    cell: Cell, problem: Problem, grid: pn.Grid, dt: float
+) -> tuple[Integrator, np.ndarray]:
+    """Return the integrator and the initial state."""
+    solution = solved(problem, cell.kind)
+    boundary = walls(problem, cell.kind, solution.exact, grid)
+    values = bind(solution.pde.system, solution.values)
+    scheme = discretise(values.system, grid, boundary, cell.space, STEPPERS[cell.stepper])
+    check_prefactors(scheme, values)
+    float64 = np.dtype(np.float64)
+    # The bound is asked for once a cell, on the coarsest grid; asking at every step of every
+    # nonlinear run would take longer than the runs.
+    made = Integrator(scheme, values, NumpyArrays(float64), float64, dt, "ignore")
+    expressions = [e for name in scheme.system.field_names for e in solution.exact[name]]
+    return made, on_grid(expressions, grid, boundary, 0.0)
