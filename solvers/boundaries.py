@@ -36,10 +36,8 @@ CENTRE, WIDTH = (-0.2, 0.15), 0.13  # of the drop
 
 t, x, y = pn.coordinates("t x y")
 u = pn.fields("u", (t, x, y))
-
 wave = pn.PDE(sp.Eq(u.diff(t, 2), u.diff(x, 2) + u.diff(y, 2)))
 drop = sp.exp(-((x - CENTRE[0]) ** 2 + (y - CENTRE[1]) ** 2) / (2 * WIDTH**2))
-
 # Each kind of wall, with the a of its modes, in 1/length.
 WALLS = {
     "Periodic": (pn.Periodic(), None),
@@ -53,11 +51,10 @@ WALLS = {
 def exact(a: float, nodes: np.ndarray, length: float) -> np.ndarray:
     """Return the solution at the end, `(y, x)`, for walls at ±length; nodes: those of one axis."""
     order = np.arange(64)[:, None]  # the next mode of the drop is of size exp(−80)
-    k = np.ones(order.shape)
+    k = phase = np.ones(order.shape)
     for _ in range(60):  # each turn shrinks the error by a factor above 3
-        k = (order * np.pi / 2 + np.arctan2(a, k)) / length
-    k = np.maximum(k, 1e-9)  # the constant mode, for the division by k
-    phase = np.arctan2(a, k)
+        k = np.maximum(order * np.pi / 2 + phase, 1e-9) / length  # not 0, for the division by it
+        phase = np.arctan2(a, k)
     norms = length + (np.sin(4 * k * length - 2 * phase) + np.sin(2 * phase)) / (4 * k)
     fine = np.linspace(-length, length, 2001)  # on a Gaussian the trapezoidal rule is exact
     modes = np.cos(k * (fine + length) - phase)
@@ -78,10 +75,10 @@ def solve(points: int) -> tuple[dict[str, pn.Result], dict[str, np.ndarray]]:
         count = points if a is None else points + 1  # a periodic grid leaves its last node out
         grid = pn.Grid(x=(-1, 1, count), y=(-1, 1, count))
         found[name] = wave.to_solver(grid, walls).run(drop, until=UNTIL, every=UNTIL / 2)
-        outside = grid.spacing(walls)[0] if name == "ZeroPadding" else 0.0
         if a is None:
             truth[name] = pn.exact_periodic(wave, grid, drop, UNTIL)[0, 0]
         else:
+            outside = grid.spacing(walls)[0] if name == "ZeroPadding" else 0.0
             truth[name] = exact(a, grid.nodes(walls)[0], 1 + outside)
     return found, truth
 

@@ -61,12 +61,18 @@ def rounded_up(number: float) -> float:
     return math.copysign(2.0 ** (exponent / _STEPS), number)
 
 
-def rounded_down(number: float) -> float:
-    """Return the next power of 2^(1/16) towards 0."""
-    if number == 0 or not math.isfinite(number):
-        return number
-    exponent = math.floor(math.log2(abs(number)) * _STEPS + 1e-9)
-    return math.copysign(2.0 ** (exponent / _STEPS), number)
+def _rounded_out(low: float, high: float, norm: float) -> tuple[float, float]:
+    """Return a range rounded outwards to multiples of norm/16, within ±norm.
+
+    Multiples, not powers: ends near 0 change sign and size from step to step.
+    """
+    if norm == 0 or not math.isfinite(norm):
+        return -norm, norm
+    quantum = norm / 16
+    return (
+        max(-norm, math.floor(low / quantum + 1e-9) * quantum),
+        min(norm, math.ceil(high / quantum - 1e-9) * quantum),
+    )
 
 
 class State:
@@ -241,29 +247,21 @@ def sizes(state: State, terms: Sequence[LinearTerm]) -> Sizes:
     for term in terms:
         place = state.values.slices[term.row].start, state.values.slices[term.column].start
         entries[place] = entries.get(place, np.zeros(1)) + _entry(state, term)
-    zero = np.zeros(1)
-    diagonal = [entries.get((k, k), zero) for k in range(count)]
-    sums = []
+    diagonal = [entries.get((k, k), np.zeros(1)) for k in range(count)]
+    norms, lows, highs = [], [], []
     for side in (0, 1):
-        for k in range(count):
-            parts = (np.abs(e) for p, e in entries.items() if p[side] == k and p[1 - side] != k)
-            sums.append(sum(parts, zero))
-    rows_of, columns_of = sums[:count], sums[count:]
-    norms = [
-        _largest([np.abs(d) + s for d, s in zip(diagonal, side, strict=True)])
-        for side in (rows_of, columns_of)
-    ]
+        radii = [np.zeros(1)] * count
+        for cell, entry in entries.items():
+            if cell[0] != cell[1]:
+                radii[cell[side]] = radii[cell[side]] + np.abs(entry)
+        discs = list(zip(diagonal, radii, strict=True))
+        norms.append(_largest([np.abs(d) + r for d, r in discs]))
+        lows.append(min(float((d - r).min()) for d, r in discs))
+        highs.append(max(float((d + r).max()) for d, r in discs))
     norm = float(np.sqrt((norms[0] * norms[1]).max()))
-    low, high = -norm, norm
-    for side in (rows_of, columns_of):
-        pairs = list(zip(diagonal, side, strict=True))
-        low = max(low, min(float((d - s).min()) for d, s in pairs))
-        high = min(high, max(float((d + s).max()) for d, s in pairs))
-    return Sizes(
-        rounded_up(norm),
-        rounded_down(low) if low > 0 else rounded_up(low),
-        rounded_up(high) if high > 0 else rounded_down(high),
-    )
+    low, high = max(-norm, *lows), min(norm, *highs)
+    norm = rounded_up(norm)
+    return Sizes(norm, *_rounded_out(low, high, norm))
 
 
 def _largest(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -3,8 +3,7 @@
 A perturbation δ of the state u obeys ∂δ/∂t = Σ (frozen coefficient) · (stencil δ). Fluxes become
 stencils too: the mean over both sides of a face and the difference of faces are (E − W)/2, and a
 difference at the face becomes one between nodes. Sources drop out, and so do perturbed coefficients
-beside a derivative of the state, (∂A/∂u δ) u_x, where the same fields are joined by A δ_x: they are
-of lower order.
+beside a derivative of the state: (∂A/∂u δ) u_x is of lower order than A δ_x.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ def linearise(scheme: Scheme) -> tuple[LinearTerm, ...]:
 
 
 def _principal(terms: list[LinearTerm]) -> tuple[LinearTerm, ...]:
-    """Drop terms with derivatives of the state beside terms of higher order."""
+    """Drop what stands beside a derivative of the state and is of lower order."""
     order: dict[tuple[str, str], int] = {}
     for term in terms:
         pair = term.row, term.column
@@ -104,7 +103,8 @@ def _principal(terms: list[LinearTerm]) -> tuple[LinearTerm, ...]:
     return tuple(
         t
         for t in terms
-        if sum(t.stencil.derivative) == order[t.row, t.column]
+        if 0 < sum(t.stencil.derivative) == order[t.row, t.column]
+        or t.is_per_step
         or not any(any(f.stencil.derivative) for f in t.frozen)
     )
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any  # values of names: numbers or arrays
 
 import numpy as np
-import scipy.optimize
 
 from pdenet.discrete.linearise import LinearTerm
 from pdenet.discrete.scheme import Scheme
@@ -206,7 +205,10 @@ def directions(dimension: int) -> np.ndarray:
 def lowest(
     function: Callable[[np.ndarray], np.ndarray], samples: np.ndarray, starts: int = 3
 ) -> tuple[float, np.ndarray]:
-    """Minimise over waves: the best samples, each followed downhill (Nelder–Mead).
+    """Minimise over waves: the best samples, each followed downhill on ever finer local grids.
+
+    The functions have kinks, where another eigenvalue takes over, so that no derivatives are used.
+    Smooth minima come out to 1e-10.
 
     Args:
         function: takes points (axis, wave), returns a value (wave,), inf allowed.
@@ -218,39 +220,39 @@ def lowest(
     """
     value = function(samples)
     order = np.argsort(value, kind="stable")
-    best, place = float(value[order[0]]), samples[:, order[0]]
+    best = float(value[order[0]])
     if not np.isfinite(best) or best == 0.0:
-        return best, place
-    chosen: list[np.ndarray] = []
+        return best, samples[:, order[0]]
+    chosen: list[int] = []
     for index in order:
         point = samples[:, index]
-        # Values that differ by rounding are one minimum, unless they lie apart.
-        if all(np.linalg.norm(point - other) > 0.5 * np.linalg.norm(point) for other in chosen):
-            chosen.append(point)
+        # Neighbours are followed once.
+        if all(np.linalg.norm(point - samples[:, k]) > 0.5 * np.linalg.norm(point) for k in chosen):
+            chosen.append(int(index))
         if len(chosen) == starts or not np.isfinite(value[index]):
             break
-    for point in chosen:
-        simplex = np.vstack([point, *(point + row for row in _spread(point))])
-        found = scipy.optimize.minimize(
-            lambda p: float(function(p[:, np.newaxis])[0]),
-            point,
-            method="Nelder-Mead",
-            options={
-                "initial_simplex": simplex,
-                "maxiter": 60 * len(point),
-                "xatol": 1e-9 * np.linalg.norm(point),
-                "fatol": 1e-9 * abs(best),
-            },
-        )
-        if found.fun < best:
-            best, place = float(found.fun), found.x
-    return best, place
-
-
-def _spread(point: np.ndarray) -> np.ndarray:
-    """Return small steps along each axis, in proportion to the wave number, at most 0.1."""
-    step = min(0.1, 0.15 * float(np.linalg.norm(point)))
-    return step * np.eye(len(point))
+    centres, values = samples[:, chosen], value[chosen]
+    steps = np.minimum(0.1, 0.15 * np.linalg.norm(centres, axis=0))
+    dimension = len(samples)
+    ticks = np.linspace(-1.0, 1.0, 5 if dimension < 3 else 3)
+    pattern = np.stack([g.ravel() for g in np.meshgrid(*[ticks] * dimension, indexing="ij")])
+    for _ in range(60):
+        around = centres[:, :, np.newaxis] + steps[:, np.newaxis] * pattern[:, np.newaxis, :]
+        found = function(around.reshape(dimension, -1)).reshape(len(steps), -1)
+        place = found.argmin(axis=1)
+        rows = np.arange(len(steps))
+        better = found[rows, place] < values
+        centres = np.where(better, around[:, rows, place], centres)
+        # A minimum inside the pattern is narrowed down, one on its rim is followed.
+        rim = better & (np.abs(pattern[:, place]).max(axis=0) == 1.0)
+        finite = np.where(np.isfinite(found), found, values[:, np.newaxis])
+        spread = finite.max(axis=1) - finite.min(axis=1)
+        values = np.where(better, found[rows, place], values)
+        steps = np.where(rim, steps, 0.3 * steps)
+        if np.all((spread <= 1e-10 * np.abs(values)) | (steps < 1e-9)):
+            break
+    winner = int(values.argmin())
+    return float(values[winner]), centres[:, winner]
 
 
 def describe_wave(theta: np.ndarray, axes: Sequence[str], spacing: Sequence[float]) -> str:

@@ -268,7 +268,7 @@ def check(
     if bound.dt == 0.0:
         text = (
             f"{name} with {scheme.space} differences is unstable at every dt for {where} "
-            f"({bound.reason}); got dt = {dt:.6g}; use {_remedy(scheme, values, state, dt)}"
+            f"({bound.reason}); got {_dt_text(dt)}; use {_remedy(scheme, values, state, dt)}"
         )
     else:
         text = (
@@ -410,6 +410,10 @@ def _time() -> sp.Symbol:
 def _spacing_text(scheme: Scheme) -> str:
     texts = [f"{h:.6g}" for h in scheme.spacing]
     return texts[0] if len(set(texts)) == 1 else f"({', '.join(texts)})"
+
+
+def _dt_text(dt: float) -> str:
+    return 'dt = "auto"' if math.isinf(dt) else f"dt = {dt:.6g}"
 
 
 def _below(number: float) -> str:

@@ -1,0 +1,100 @@
+"""`pdenet demo`: make the sections, print their errors, write the page."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # --help does not wait for them
+    from pathlib import Path
+
+    from pdenet.cli.demo.section import Section
+
+PAGE = "index.html"
+
+_STEPS = 28
+"""Pieces of work that report to the progress bar, the page among them."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pdenet demo`."""
+    parser.add_argument(
+        "--output", default="pdenet-demo", metavar="DIR", help="the folder of the page (pdenet-demo)"
+    )
+    parser.add_argument(
+        "--fast", action="store_true", help="coarser grids, wider tolerances: a quick look"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo; the exit status is 1 where an error passes its tolerance."""
+    import time
+    from pathlib import Path
+
+    from pdenet.errors import CommandError
+
+    folder = Path(arguments.output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(
+            f"--output is a folder that can be made; got {str(folder)!r}: {error.strerror}; "
+            "choose another"
+        ) from error
+    began = time.perf_counter()
+    sections = _make(arguments.fast)
+    seconds = time.perf_counter() - began
+    path = _write(folder / PAGE, sections, seconds, arguments.fast)
+    missed = _report(sections)
+    print(f"\n{seconds:.0f} s; the page: {path}")
+    if missed:
+        print(f"{missed} measured error{'s' * (missed != 1)} above the tolerance")
+    return 1 if missed else 0
+
+
+def parts() -> Sequence[Callable[..., Section]]:
+    """Return the parts of the demo, in the order of the page."""
+    from pdenet.cli.demo.diffusion import diffusion
+    from pdenet.cli.demo.rotation import rotation
+    from pdenet.cli.demo.walls import walls
+
+    return diffusion, rotation, walls
+
+
+def _make(is_fast: bool) -> list[Section]:
+    from tqdm import tqdm
+
+    with tqdm(total=_STEPS, disable=None, bar_format="{desc:<40} {percentage:3.0f}%|{bar}|") as bar:
+
+        def progress(name: str) -> None:
+            bar.set_description_str(name)
+            bar.update()
+
+        return [part(is_fast, progress) for part in parts()]
+
+
+def _write(path: Path, sections: Sequence[Section], seconds: float, is_fast: bool) -> Path:
+    import os
+
+    from pdenet.cli.demo.page import page
+
+    # Whole or not at all: a browser may be looking at the older page.
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(page(sections, seconds, is_fast=is_fast), encoding="utf-8")
+    os.replace(temporary, path)
+    return path.resolve()
+
+
+def _report(sections: Sequence[Section]) -> int:
+    """Print each measured error beside its tolerance; return how many are missed."""
+    missed = 0
+    for section in sections:
+        print(f"\n{section.title}:  {'; '.join(section.text.splitlines())}")
+        for check in section.checks:
+            mark = "ok" if check.is_met else "MISSED"
+            missed += not check.is_met
+            print(
+                f"  {check.name:<46} {check.measured_text:>18}  <= {check.tolerance_text:<18} {mark}"
+            )
+    return missed
