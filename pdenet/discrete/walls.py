@@ -102,7 +102,9 @@ def wall_eigenvalues(
     if is_separable:
         numbers = coefficients[:, 0, 0]
         made = _separable(scheme, groups, numbers, spacing, walls[names[0]], refinement)
-        rounding = _EXACT if max(max(g.stencil.radius) for g in groups) < 2 else _ROUNDING
+        narrow = max(max(g.stencil.radius) for g in groups) < 2
+        free = any(_is_extrapolation(one) for pair in walls[names[0]] for one in pair)
+        rounding = _EXACT if narrow and not free else _ROUNDING
     else:
         rounding = _ROUNDING
         made = _blocks(scheme, groups, coefficients, spacing, [walls[n] for n in names], refinement)
@@ -137,7 +139,7 @@ def wall_factors(scheme: Scheme, groups: Sequence[Group]) -> list[float]:
                     ]
                 else:
                     normal = {k: np.array([[c]]) for k, c in along.items()}
-                    found = [_between_walls(normal, [walls], NUM_NODES)]
+                    found = [_between_walls(normal, [walls], _nodes(scheme, axis, NUM_NODES, 1))]
                 factor = max(factor, float(abs(np.concatenate(found)).max(initial=0.0) / waves))
         made.append(factor)
     return made
@@ -182,14 +184,18 @@ def _separable(
         theta = np.pi * np.arange(-64, 65) / 64
         made = [sum((c * np.exp(1j * k * theta) for k, c in along.items()), np.zeros(129) + 0j)]
         if not scheme.is_periodic[axis] and along:
-            if max(map(abs, along)) == 1:
+            is_narrow = max(map(abs, along)) == 1
+            if is_narrow:
                 made += [
                     _half_line_modes(along, one, side)
                     for side, one in zip((1, -1), walls[axis], strict=True)
                 ]
-            else:
+            # At a free end κ = 1 may stand for a wave that comes in from nowhere; what it does when
+            # the other wall reflects it shows between walls only.
+            if not is_narrow or any(_is_extrapolation(one) for one in walls[axis]):
                 normal = {k: np.array([[c]]) for k, c in along.items()}
-                made.append(_between_walls(normal, [walls[axis]], NUM_NODES * refinement))
+                nodes = _nodes(scheme, axis, NUM_NODES, refinement)
+                made.append(_between_walls(normal, [walls[axis]], nodes))
         sets.append(_extreme(np.concatenate(made)))
     return np.array([sum(parts) + constant for parts in itertools.product(*sets)])
 
@@ -217,7 +223,12 @@ def _half_line_modes(along: Mapping[int, float], one: Closure, side: int) -> np.
 
 
 def _is_extrapolation(one: Closure) -> bool:
-    return len(one.ghosts[0]) > 2
+    return not one.wraps and len(one.ghosts[0]) > 2
+
+
+def _nodes(scheme: Scheme, axis: int, most: int, refinement: int) -> int:
+    """Return how many nodes stand between two walls, on an interval that refining leaves alone."""
+    return (min(most, scheme.grid.points[axis]) - 1) * refinement + 1
 
 
 def _extreme(points: np.ndarray) -> np.ndarray:
@@ -238,11 +249,11 @@ def _blocks(
     """Systems: along the normal of each wall on a short grid, waves along the wall."""
     dimension = scheme.grid.dimension
     size = coefficients.shape[-1]
-    nodes = max(8, min(NUM_NODES, 160 // size)) * refinement
     made = []
     for axis in range(dimension):
         if scheme.is_periodic[axis]:
             continue
+        nodes = _nodes(scheme, axis, max(8, min(NUM_NODES, 160 // size)), refinement)
         others = [a for a in range(dimension) if a != axis]
         count = _TANGENTIAL[dimension]
         # Half of the waves along the wall: the others are complex conjugates.

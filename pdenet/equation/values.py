@@ -211,6 +211,8 @@ def _tensor(parameter: Parameter, value: Any, system: System) -> Any:
     if is_tensor(value):
         array: Any = value
         check = as_numpy(value)
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        array = check = value.astype(np.float64)
     else:
         if isinstance(value, sp.MatrixBase | sp.NDimArray):
             value = np.array(value.tolist(), dtype=object)

@@ -216,8 +216,19 @@ def test_torch_takes_numpys_step_of_quasi_linear_systems(name: str, data: st.Dat
 # NumPy = torch, a hundred steps ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
-@pytest.mark.parametrize("family", [hyperbolic_systems, parabolic_systems], ids=lambda f: f.__name__)
+# Walls with which the exact problem and the scheme do not grow. Skew-symmetric differences stay so
+# with zeros beyond the grid or at its ends, and a mirror makes the rate at the wall 0. Robin walls
+# on all fields of a hyperbolic system, or none on a parabolic one, let it grow without bound.
+_STABLE = [
+    *((hyperbolic_systems, kind) for kind in (Periodic, Dirichlet, Neumann, ZeroPadding)),
+    (hyperbolic_systems, Free),
+    *((parabolic_systems, kind) for kind in (Periodic, Dirichlet, Neumann, Robin, ZeroPadding)),
+]
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"), _STABLE, ids=[f"{f.__name__}-{k.__name__}" for f, k in _STABLE]
+)
 @given(data=st.data())
 def test_torch_and_numpy_agree_after_a_hundred_stable_steps(
     family: Any, kind: type, data: st.DataObject
@@ -225,8 +236,16 @@ def test_torch_and_numpy_agree_after_a_hundred_stable_steps(
     """100 steps · 32 eps = 7e-13: errors of a stable scheme add up and do not grow."""
     dimension = data.draw(st.integers(1, 2))
     grid = data.draw(grids(dimension, 5, 7))
-    boundary = data.draw(walls(grid, kind))
-    problem = data.draw(family(dimension, 2))
+    problem = data.draw(family(dimension, 1 if kind is Free else 2))
+    if kind is Free:
+        # u_t = a u_x runs towards low x where a > 0: that end is free, the other one prescribed.
+        sides = {
+            axis: (Free(), Dirichlet(0.5)) if m[0, 0] > 0 else (Dirichlet(0.5), Free())
+            for axis, m in zip(grid.axes, problem.matrices, strict=True)
+        }
+        boundary = Boundary(**sides)
+    else:
+        boundary = data.draw(walls(grid, kind))
     dt = stable_dt(problem, grid, boundary, 1 if family is hyperbolic_systems else 2)
     pair = [
         integrator(problem.pde, grid, boundary, problem.values, backend=b, stepper="rk4", dt=dt)
@@ -236,7 +255,7 @@ def test_torch_and_numpy_agree_after_a_hundred_stable_steps(
     torch_ = as_tensor(numpy_)
     size = 0.0
     for k in range(100):
-        if k % 10 == 0:
+        if k % 10 == 0 or k == 99:
             size = max(size, step_scale(pair[0], numpy_, k * dt, dt))
         numpy_ = pair[0].step(numpy_, k * dt)
         torch_ = pair[1].step(torch_, k * dt)
@@ -424,8 +443,6 @@ def test_indexed_sums_are_what_loops_over_indices_give(name: str, dimension: int
 def test_tensors_that_vary_over_the_grid_are_read_node_by_node() -> None:
     i, j = Index("i"), Index("j")
     u, a = VectorField("u", 2, (t, x, y)), Coefficient("A", (2, 2))
-    pde = PDE(sp.Eq(u[i].diff(t), a[i, j] * u[j].diff(x) + a[i, j] * D(a[j, j] * u[j].diff(y), y)))
-    del pde
     pde = PDE(sp.Eq(u[i].diff(t), a[i, j] * u[j].diff(x) + D(a[i, j] * u[j].diff(y), y)))
     random = np.random.default_rng(10)
     grid = _TINY[2]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import scipy.fft
@@ -84,7 +85,7 @@ def _powers(base: np.ndarray, highest: int) -> np.ndarray:
 Profile = Callable[[np.ndarray], np.ndarray]
 
 
-def wave_numbers(kind: str, count: int, ratio: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def wave_numbers(kind: str, count: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
     """Return wave numbers and phases of the eigenfunctions cos(k x − φ) on [−1, 1].
 
     Args:
@@ -123,15 +124,25 @@ def wave_numbers(kind: str, count: int, ratio: float = 1.0) -> tuple[np.ndarray,
     return np.concatenate([even, odd]), np.repeat([0.0, np.pi / 2], count)
 
 
+@cache
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    # 240 points resolve 80 half waves and the pulses to rounding.
+    return np.polynomial.legendre.leggauss(240)
+
+
 def expand(profile: Profile, k: np.ndarray, phase: np.ndarray) -> np.ndarray:
     """Return the weights of a profile in orthogonal eigenfunctions, by Gauss's quadrature."""
-    points, weights = np.polynomial.legendre.leggauss(600)
+    points, weights = _quadrature()
     waves = np.cos(np.multiply.outer(k, points) - phase[:, None])
     return np.asarray((waves * weights) @ profile(points) / ((waves**2) @ weights))
 
 
 def standing_waves(
-    kind: str, profiles: Sequence[Profile], nodes: Sequence[np.ndarray], times: Sequence[float]
+    kind: str,
+    profiles: Sequence[Profile],
+    nodes: Sequence[np.ndarray],
+    times: Sequence[float],
+    ratio: float,
 ) -> np.ndarray:
     """Solve u_tt = Δu on [−1, 1]^d from rest and from a product of profiles.
 
@@ -140,11 +151,12 @@ def standing_waves(
         profiles: one for each axis, in coordinate order; u(0) is their product.
         nodes: the points of each axis, in coordinate order.
         times: the times.
+        ratio: a/b of the Robin condition.
 
     Returns:
         A float64 array `(time, x)` or `(time, y, x)`.
     """
-    k, phase = wave_numbers(kind, 40)
+    k, phase = wave_numbers(kind, 40, ratio)
     weights = [expand(profile, k, phase) for profile in profiles]
     waves = [np.cos(np.multiply.outer(x, k) - phase) for x in nodes]  # (point, mode)
     if len(profiles) == 1:

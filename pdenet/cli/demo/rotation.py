@@ -30,8 +30,8 @@ def rotation(is_fast: bool, progress: Progress) -> Section:
     around = pn.Boundary(x=pn.Periodic(), y=pn.Periodic())
     x, y = np.broadcast_arrays(*grid.mesh(around))
     # Ink on white paper: 0 outside of the disc, so that nothing meets the edge of the square.
-    window = np.cos(np.pi / 2 * np.clip((np.hypot(x, y) - 0.75) / 0.15, 0.0, 1.0)) ** 2
-    start = Polynomial.smoothed((1 - photograph(points)) * window, 1.7, points // 3)
+    window = np.cos(np.pi / 2 * np.clip((np.hypot(x, y) - 0.7) / 0.2, 0.0, 1.0)) ** 2
+    start = Polynomial.smoothed((1 - photograph(points)) * window, 2.5, points // 4)
     solver = pde.to_solver(grid, around, space="central6", stepper="rk4")
     result = solver.run(
         start(x, y), until=2 * np.pi, every=2 * np.pi / _FRAMES, progress=False
@@ -50,7 +50,7 @@ def rotation(is_fast: bool, progress: Progress) -> Section:
         mean = max(mean, typical(simulated - turned))
         pictures[angle] = (simulated, turned)
     once = frames[-1] - frames[0]
-    limit = 8.0 if is_fast else 4.0
+    limit = 5.0
     checks = (
         Check("every 30°, largest difference of any pixel", worst, limit, "grey levels"),
         Check("every 30°, root mean square", mean, limit / 10, "grey levels"),

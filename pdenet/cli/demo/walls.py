@@ -85,7 +85,7 @@ def _plane(points: int, progress: Progress) -> tuple[tuple[Picture, ...], list[C
         solver = pn.catalogue["wave"].to_solver(grid, boundary)
         result = solver.run(initial, until=_UNTIL, every=_UNTIL / 60, progress=False)
         frames = result.states[:, 0]
-        exact = standing_waves(wall.kind, profiles, result.nodes, result.times)
+        exact = standing_waves(wall.kind, profiles, result.nodes, result.times, _RATIO)
         error = _relative(frames, exact)
         checks.append(Check(f"{wall.kind}, in the plane", error, 2.0 if points > 100 else 12.0, "%"))
         shown = frames[:, : points - points % 2, : points - points % 2]
@@ -115,7 +115,7 @@ def _line(points: int, progress: Progress) -> tuple[tuple[Picture, ...], list[Ch
             result = solver.run(initial, until=_UNTIL, every=_UNTIL / 200, progress=False)
             frames = result.states[:, 0]
         if wall.kind == "robin":
-            exact = standing_waves("robin", [profile], result.nodes, result.times)
+            exact = standing_waves("robin", [profile], result.nodes, result.times, _RATIO)
         else:
             exact = images(wall.kind, profile, result.nodes[0], result.times)
         error = _relative(frames, exact)
