@@ -42,7 +42,7 @@ FUNCTIONS: Mapping[str, type[sp.Basic]] = {
 
 _STRUCTURE = (
     sp.Add, sp.Mul, sp.Pow, sp.Number, sp.NumberSymbol, sp.Symbol, sp.Derivative, sp.Tuple,
-    sp.core.relational.Relational, sp.logic.boolalg.Boolean, 
+    sp.core.relational.Relational, sp.logic.boolalg.Boolean,
     sp.functions.elementary.piecewise.ExprCondPair,
     Component, Entry, D, AppliedUndef,
 )  # fmt: skip

@@ -292,7 +292,7 @@ class Entry(sp.Expr):
 
     @classmethod
     def class_key(cls) -> tuple[int, int, str]:
-        """Return SymPy's printing order: after symbols, before fields, A_ij u_j and not u_j A_ij."""
+        """Return SymPy's printing order: after symbols, before fields, so A_ij u_j."""
         return 3, 0, cls.__name__
 
     @property

@@ -206,9 +206,12 @@ class Integrator:
             t += dt
 
     def _guarded_step(self, state: Array, t: float, dt: float, step: int) -> Array:
-        made = self.program.step(state, t, dt)
-        # One sum finds any NaN or infinity; only then is each entry looked at.
-        if not math.isfinite(self.arrays.total(made)):
+        # NumPy's warnings would say less than the error below.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            made = self.program.step(state, t, dt)
+            # One sum finds any NaN or infinity; only then is each entry looked at.
+            total = self.arrays.total(made)
+        if not math.isfinite(total):
             self._raise_if_not_finite(made, state, t + dt, step)
         return made
 

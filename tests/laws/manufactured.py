@@ -55,7 +55,13 @@ class Forced:
 
 
 def smooth(
-    kind: str, low: Mapping[str, float], seed: int, mean: float, amplitude: float
+    kind: str,
+    low: Mapping[str, float],
+    seed: int,
+    mean: float,
+    amplitude: float,
+    start: sp.Expr = sp.S.One,
+    frequency: sp.Expr = sp.S.Half,
 ) -> sp.Expr:
     """Return a smooth function of t and of the axes of `low`, on a box with sides of length 1.
 
@@ -66,24 +72,22 @@ def smooth(
         seed: functions with different seeds differ in phase and frequency.
         mean: the mean, left out for "zero_padding".
         amplitude: the amplitude.
+        start: a function of t by which all but the mean is multiplied, not for "periodic".
+        frequency: how fast the phase changes in time.
     """
     phase = sp.Rational(2 * seed + 1, 5)
-    made = sp.cos((1 + sp.Rational(seed, 4)) * T + phase)
+    steps = [canonical_symbol(axis) - sp.nsimplify(a) for axis, a in low.items()]
+    made = sp.S.One
     if kind == "zero_padding":
-        for k, (axis, start) in enumerate(low.items()):
-            s = canonical_symbol(axis) - sp.nsimplify(start)
+        for k, s in enumerate(steps):
             made *= sp.sin(sp.pi * s) * (1 + s * sp.Rational(1 + seed, 3 + k))
-        return amplitude * made
-    for k, (axis, start) in enumerate(low.items()):
-        s = canonical_symbol(axis) - sp.nsimplify(start)
-        if kind == "periodic":
-            # A wave that travels along the first axis and stands along the second.
-            made = sp.cos(2 * sp.pi * s + phase + (0 if k else T)) * (made if k else 1)
-        else:
-            made = sp.cos(sp.Rational(3 - k, 2) * s + phase + k + (0 if k else T)) * (
-                made if k else 1
-            )
-    return mean + amplitude * made
+        return amplitude * made * sp.cos(frequency * T + phase) * start
+    for k, s in enumerate(steps):
+        # A wave that travels along the first axis and stands along the second.
+        time = sp.S.Zero if k else frequency * T
+        wave = 2 * sp.pi * s if kind == "periodic" else sp.Rational(5 - k, 2) * s + k
+        made *= sp.cos(wave + phase + time)
+    return mean + amplitude * made * (sp.S.One if kind == "periodic" else start)
 
 
 def forced(pde: PDE, exact: Exact, values: Mapping[str, Any]) -> Forced:

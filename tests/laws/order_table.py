@@ -122,19 +122,35 @@ def _is_unstable(cell: Cell) -> bool:
     return cell.problem.exponent != PARABOLIC and not damped
 
 
-def claimed(cell: Cell) -> int:
-    """Return p, the order that theory claims."""
+def claimed(cell: Cell) -> float:
+    """Return p, the order that theory claims; docs/accuracy.md says why."""
     space = {**ACCURACY, "nine_point": 2}.get(cell.space, 1)
-    if any(t.inner is not None for _, t in cell.problem.system.terms()):
+    terms = [t for _, t in cell.problem.system.terms()]
+    if any(t.inner is not None for t in terms):
         space = min(space, 2)  # divergence form is compact, whatever the scheme
     time = STEPPERS[cell.stepper].order * cell.problem.exponent
-    if cell.kind == "periodic":
-        return min(space, time)
-    if cell.kind == "zero_padding" and ACCURACY.get(cell.space, 2) > 2:
-        # Of the two ghost nodes only the first lies on the wall; the second is 0 where the odd
-        # continuation of the solution is −h ∂u/∂n.
-        return min(space, time, 1)
-    return min(space, time, 2)
+    return min(space, time, math.inf if cell.kind == "periodic" else _at_walls(cell))
+
+
+def _at_walls(cell: Cell) -> float:
+    """Return the order that the closure leaves: the accuracy of its ghost nodes."""
+    if not is_wide(cell):
+        return 2
+    if cell.kind == "zero_padding":
+        # Of the ghost nodes only the first lies on the wall; the second is 0 where the odd
+        # continuation of the solution is −h ∂u/∂n. Eqs. (1) to (5) have no speed where u = 0, so
+        # that this error stays at the wall, O(h) at a number of nodes that does not grow.
+        return 1.5 if cell.problem.name in ("eq1", "eq2", "eq3", "eq4", "eq5") else 1
+    if cell.kind in ("neumann", "robin") and not _has(cell.problem, 2):
+        return 3  # ghost nodes with an error of O(h³), differentiated once at one node
+    return 2
+
+
+def is_wide(cell: Cell) -> bool:
+    """Tell whether some stencil reaches beyond the next neighbours."""
+    if ACCURACY.get(cell.space, 2) == 2:
+        return False
+    return any(t.inner is None and term_order(t) for _, t in cell.problem.system.terms())
 
 
 @dataclass(frozen=True)
@@ -192,13 +208,11 @@ def norm(error: np.ndarray, grid: pn.Grid, boundary: pn.Boundary, kind: str) -> 
 def grids(cell: Cell) -> tuple[int, ...]:
     """Return the cells an axis of the four grids."""
     p = claimed(cell)
-    is_wide = ACCURACY.get(cell.space, 2) > 2
     if p == 1 and cell.problem.exponent == HYPERBOLIC:
         return _ROUGH
-    # Near a wall that is felt at single nodes the error has a layer a few nodes wide, and where dt
-    # limits the order the smaller error in space is close behind: both leave terms of relative
-    # size O(h) to O(h²).
-    if p == 1 or (is_wide and cell.kind in ("dirichlet", "zero_padding")):
+    # The error that a wall causes at single nodes has a layer a few nodes wide, and where dt limits
+    # the order the smaller error in space is close behind: both leave terms of relative size h.
+    if p == 1 or (is_wide(cell) and cell.kind != "periodic"):
         return _FINE
     if cell.kind == "periodic" and p < ACCURACY.get(cell.space, 2):
         return _FINE

@@ -49,11 +49,11 @@ def diffusion(is_fast: bool, progress: Progress) -> Section:
         (
             Picture(animation(frames[::2], 0, 1, fps=10), "simulated, t = 0 … 32", width),
             Picture(still(photo, 0, 1), "the photograph, t = 0", width),
-            Picture(still(simulated[1], 0, 1), "simulated, t = 8", width),
+            Picture(still(simulated[1], 0, 1), "simulated, t = 8", width, "", checks[1]),
             Picture(still(exact[1], 0, 1), "exact, t = 8", width),
         ),
         (
-            Picture(still(simulated[2], 0, 1), "simulated, t = 32", width),
+            Picture(still(simulated[2], 0, 1), "simulated, t = 32", width, "", checks[2]),
             Picture(still(exact[2], 0, 1), "exact, t = 32", width),
             *(
                 Picture(

@@ -32,6 +32,8 @@ figure img { display: block; width: 100%; aspect-ratio: 1; border: 1px solid var
   background: #fff; }
 figcaption { font-size: 14.5px; line-height: 1.4; margin-top: 6px; }
 figcaption span { display: block; color: var(--soft); font-size: 13.5px; }
+figcaption span.met { color: var(--good); }
+figcaption span.missed { color: var(--bad); }
 table { border-collapse: collapse; font-size: 15.5px; margin: 8px 0 24px; width: 100%;
   max-width: 820px; }
 th { text-align: left; font-weight: 400; color: var(--soft); font-size: 13.5px; }
@@ -129,6 +131,10 @@ def _section(section: Section) -> str:
 
 def _figure(picture: Picture) -> str:
     note = f"<span>{escape(picture.note)}</span>" if picture.note else ""
+    if picture.check is not None:
+        kind = "met" if picture.check.is_met else "missed"
+        text = f"error {picture.check.measured_text}, tolerance {picture.check.tolerance_text}"
+        note += f'<span class="{kind}">{escape(text)}</span>'
     return (
         f'<figure style="width:{picture.width}px"><img src="{picture.uri}" '
         f'alt="{escape(picture.caption, quote=True)}"><figcaption>{escape(picture.caption)}{note}'

@@ -71,7 +71,7 @@ def animation(
     return _uri("gif", content.getvalue())
 
 
-def formula(latex: str, size: float = 15.0) -> str:
+def formula(latex: str, size: float = 19.0) -> str:
     """Return a formula as SVG outlines, drawn by Matplotlib's mathtext: no fonts, no scripts."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure

@@ -60,7 +60,7 @@ def rotation(is_fast: bool, progress: Progress) -> Section:
     scale = worst / 255
     rows = (
         (
-            Picture(animation(1 - frames[:-1], 0, 1, fps=12), "simulated, once round", width),
+            Picture(animation(1 - frames[:-1], 0, 1, fps=12), "simulated, once round", width, "", checks[0]),
             Picture(still(1 - frames[0], 0, 1), "at the start", width),
             Picture(still(1 - pictures[30][0], 0, 1), "simulated, 30°", width),
             Picture(still(1 - pictures[30][1], 0, 1), "exact, 30°", width),
@@ -68,7 +68,7 @@ def rotation(is_fast: bool, progress: Progress) -> Section:
         (
             Picture(still(1 - pictures[210][0], 0, 1), "simulated, 210°", width),
             Picture(still(1 - pictures[210][1], 0, 1), "exact, 210°", width),
-            Picture(still(1 - pictures[360][0], 0, 1), "simulated, 360°", width),
+            Picture(still(1 - pictures[360][0], 0, 1), "simulated, 360°", width, "", checks[2]),
             Picture(
                 still(once, -scale, scale, "RdBu_r"),
                 "difference after 360°",

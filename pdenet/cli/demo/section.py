@@ -55,12 +55,14 @@ class Picture:
         caption: a few words below it.
         width: its width on the page in pixels.
         note: a second, fainter line.
+        check: the measured error of what it shows.
     """
 
     uri: str
     caption: str
     width: int
     note: str = ""
+    check: Check | None = None
 
 
 @dataclass(frozen=True)

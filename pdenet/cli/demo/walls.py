@@ -79,21 +79,17 @@ def _plane(points: int, progress: Progress) -> tuple[tuple[Picture, ...], list[C
     pictures, checks = [], []
     for wall in _WALLS:
         progress(f"walls: {wall.kind}, in the plane")
-        count = points - 1 if wall.kind == "periodic" else points
-        grid = pn.Grid(x=(-1, 1, count), y=(-1, 1, count))
+        grid = pn.Grid(x=(-1, 1, points), y=(-1, 1, points))
         boundary = pn.Boundary(x=wall.condition, y=wall.condition)
         solver = pn.catalogue["wave"].to_solver(grid, boundary)
         result = solver.run(initial, until=_UNTIL, every=_UNTIL / 60, progress=False)
         frames = result.states[:, 0]
         exact = standing_waves(wall.kind, profiles, result.nodes, result.times, _RATIO)
         error = _relative(frames, exact)
-        checks.append(Check(f"{wall.kind}, in the plane", error, 2.0 if points > 100 else 12.0, "%"))
-        shown = frames[:, : points - points % 2, : points - points % 2]
-        pictures.append(
-            Picture(
-                animation(shown, -0.4, 0.4, "RdBu_r"), wall.caption, 236, wall.note
-            )
-        )
+        check = Check(f"{wall.kind}, in the plane", error, 2.0 if points > 100 else 12.0, "%")
+        checks.append(check)
+        uri = animation(frames, -0.4, 0.4, "RdBu_r")
+        pictures.append(Picture(uri, wall.caption, 236, wall.note, check))
     return tuple(pictures), checks
 
 
@@ -106,7 +102,7 @@ def _line(points: int, progress: Progress) -> tuple[tuple[Picture, ...], list[Ch
     pictures, checks = [], []
     for wall in (*_WALLS, _Wall("open", None, "Open", "leaves, and nothing comes back")):
         progress(f"walls: {wall.kind}, on a line")
-        grid = pn.Grid(x=(-1, 1, points - 1 if wall.kind == "periodic" else points))
+        grid = pn.Grid(x=(-1, 1, points))
         if wall.kind == "open":
             result = _currents(grid).run([initial / 2] * 2, _UNTIL, _UNTIL / 200, progress=False)
             frames = result.states.sum(axis=1)
@@ -119,10 +115,10 @@ def _line(points: int, progress: Progress) -> tuple[tuple[Picture, ...], list[Ch
         else:
             exact = images(wall.kind, profile, result.nodes[0], result.times)
         error = _relative(frames, exact)
-        checks.append(Check(f"{wall.kind}, on a line", error, 1.0 if points > 200 else 12.0, "%"))
-        pictures.append(
-            Picture(still(_thinned(frames), -0.8, 0.8, "RdBu_r"), wall.caption, 184, wall.note)
-        )
+        check = Check(f"{wall.kind}, on a line", error, 1.0 if points > 200 else 12.0, "%")
+        checks.append(check)
+        uri = still(_thinned(frames), -0.8, 0.8, "RdBu_r")
+        pictures.append(Picture(uri, wall.caption, 185, wall.note, check))
     return tuple(pictures), checks
 
 
