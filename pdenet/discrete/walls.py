@@ -223,7 +223,7 @@ def _half_line_modes(along: Mapping[int, float], one: Closure, side: int) -> np.
 
 
 def _is_extrapolation(one: Closure) -> bool:
-    return not one.wraps and len(one.ghosts[0]) > 2
+    return any(len(ghost) > 2 for ghost in one.ghosts)
 
 
 def _nodes(scheme: Scheme, axis: int, most: int, refinement: int) -> int:

@@ -1,0 +1,204 @@
+"""A turned problem gives the turned result, bit for bit.
+
+No tolerance: stencils add symmetric pairs, terms that differ by an exchange of axes are added in an
+order that the exchange does not change, so the computer does the same additions in another place.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from pdenet.discrete.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
+from pdenet.discrete.grid import Grid
+from pdenet.equation.catalogue import catalogue
+from pdenet.equation.pde import PDE
+from pdenet.equation.symbols import D, coordinates
+from tests.laws.direct import integrator
+
+t, x, y = coordinates("t x y")
+# (number of quarter turns, then mirror or not): the eight symmetries of the square.
+D4 = list(itertools.product(range(4), (False, True)))
+N = 12
+
+
+def turned(field: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
+    """A scalar field on the square, last two axes (y, x), turned and then mirrored in x."""
+    made = np.rot90(field, turns, axes=(-1, -2))  # from x towards y, y growing with the row
+    return np.flip(made, -1) if mirror else made
+
+
+def matrix(turns: int, mirror: bool) -> np.ndarray:
+    """What the same symmetry does to a vector (x, y)."""
+    quarter = np.array([[0, -1], [1, 0]])
+    made = np.linalg.matrix_power(quarter, turns)
+    return np.array([[-1, 0], [0, 1]]) @ made if mirror else made
+
+
+def turned_vector(field: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
+    """A vector field, shape (2, y, x): moved to its new place and turned along."""
+    moved = turned(field, turns, mirror)
+    return np.einsum("ij,jyx->iyx", matrix(turns, mirror), moved)
+
+
+def nodes(is_periodic: bool) -> tuple[Grid, np.ndarray]:
+    # On a periodic grid the square's symmetries map nodes to nodes about the middle of the nodes.
+    grid = Grid(x=(-1, 1, N), y=(-1, 1, N))
+    return grid, np.random.default_rng(N + is_periodic).standard_normal((N, N))
+
+
+def test_turning_vectors_is_what_geometry_says() -> None:
+    """The gradient of a turned function is the turned gradient."""
+    grid = Grid(x=(-1, 1, 9), y=(-1, 1, 9))
+    across, up = grid.mesh(Boundary(x=Neumann(0), y=Neumann(0)))
+    f = across**2 + 3 * up + across * up
+    gradient = np.stack([2 * across + up, 3 + across + 0 * up])
+    for turns, mirror in D4:
+        rows, columns = np.gradient(turned(f, turns, mirror), 0.25, edge_order=2)
+        found = turned_vector(gradient, turns, mirror)
+        # edge_order 2 is exact for this quadratic, up to rounding.
+        np.testing.assert_allclose(found, np.stack([columns, rows]), atol=1e-12)
+
+
+_WALLS = {
+    "Periodic": Periodic(),
+    "Dirichlet": Dirichlet(0.3),
+    "Neumann": Neumann(-0.7),
+    "Robin": Robin(1, 2, 0.4),
+}
+
+
+@pytest.mark.parametrize("symmetry", D4, ids=lambda s: f"{90 * s[0]}{'m' if s[1] else ''}")
+@pytest.mark.parametrize("space", ["central2", "central4", "central6", "nine_point"])
+@pytest.mark.parametrize("wall", _WALLS)
+def test_heat_commutes_with_the_square_bitwise_for_500_steps(
+    wall: str, space: str, symmetry: tuple[int, bool]
+) -> None:
+    grid, u = nodes(wall == "Periodic")
+    boundary = Boundary(x=_WALLS[wall], y=_WALLS[wall])
+    h = grid.spacing(boundary)[0]
+    steps = 500 if space == "central2" else 50
+    solver = integrator(catalogue["heat"], grid, boundary, {"D": 1}, space=space, dt=h**2 / 8)
+    left, right = u[None], turned(u, *symmetry)[None].copy()
+    for _ in range(steps):
+        left, right = solver.step(left), solver.step(right)
+    assert np.ptp(left) > 1e-8  # not all of it has decayed
+    np.testing.assert_array_equal(turned(left[0], *symmetry), right[0])
+
+
+@pytest.mark.parametrize("symmetry", D4, ids=lambda s: f"{90 * s[0]}{'m' if s[1] else ''}")
+@pytest.mark.parametrize("stepper", ["heun", "ssprk3", "rk4"])
+def test_the_wave_system_commutes_with_the_square_when_its_vectors_turn_along(
+    stepper: str, symmetry: tuple[int, bool]
+) -> None:
+    """(p, q, r) = (u_t, u_x, u_y): p is a scalar, (q, r) a vector."""
+    grid, _ = nodes(is_periodic=True)
+    solver = integrator(
+        catalogue["wave_first_order"], grid, Boundary(x=Periodic(), y=Periodic()),
+        {"c": 1.25}, stepper=stepper, dt=0.02,
+    )  # fmt: skip
+    left = np.random.default_rng(5).standard_normal((3, N, N))
+
+    def moved(state: np.ndarray) -> np.ndarray:
+        return np.concatenate(
+            [turned(state[:1], *symmetry), turned_vector(state[1:], *symmetry)]
+        )
+
+    right = moved(left)
+    for _ in range(100):
+        left, right = solver.step(left), solver.step(right)
+    # −0 equals 0 here, as it should: signs of zeros carry no information.
+    np.testing.assert_array_equal(moved(left), right)
+
+
+@pytest.mark.parametrize("symmetry", D4, ids=lambda s: f"{90 * s[0]}{'m' if s[1] else ''}")
+@pytest.mark.parametrize("wall", _WALLS)
+@pytest.mark.parametrize("stepper", ["leapfrog", "symplectic_euler"])
+def test_second_order_waves_commute_with_the_square(
+    stepper: str, wall: str, symmetry: tuple[int, bool]
+) -> None:
+    grid, u = nodes(wall == "Periodic")
+    boundary = Boundary(x=_WALLS[wall], y=_WALLS[wall])
+    solver = integrator(catalogue["wave"], grid, boundary, stepper=stepper, dt=0.05)
+    left = np.stack([u, u.T[::-1] ** 2])
+    right = turned(left, *symmetry).copy()
+    for _ in range(100):
+        left, right = solver.step(left), solver.step(right)
+    np.testing.assert_array_equal(turned(left, *symmetry), right)
+
+
+@pytest.mark.parametrize("symmetry", D4, ids=lambda s: f"{90 * s[0]}{'m' if s[1] else ''}")
+@pytest.mark.parametrize("wall", ["Periodic", "Neumann"])
+def test_divergence_form_commutes_with_the_square(wall: str, symmetry: tuple[int, bool]) -> None:
+    """D(k u_x, x) + D(k u_y, y) with a coefficient that is symmetric itself, and u² under it."""
+    u = sp.Function("u")(t, x, y)
+    pde = PDE(sp.Eq(u.diff(t), D((1 + u**2) * u.diff(x), x) + D((1 + u**2) * u.diff(y), y)))
+    grid, start = nodes(wall == "Periodic")
+    boundary = Boundary(x=_WALLS[wall], y=_WALLS[wall])
+    solver = integrator(pde, grid, boundary, dt=0.001)
+    left, right = start[None], turned(start, *symmetry)[None].copy()
+    for _ in range(50):
+        left, right = solver.step(left), solver.step(right)
+    np.testing.assert_array_equal(turned(left[0], *symmetry), right[0])
+
+
+def _heat_3d() -> Callable[[np.ndarray], np.ndarray]:
+    grid = Grid(**dict.fromkeys("xyz", (0, 1, 7)))
+    boundary = Boundary(x=Periodic(), y=Periodic(), z=Periodic())
+    pde = catalogue.build("heat", dimension=3)
+    return integrator(pde, grid, boundary, {"D": 1}, dt=1e-3).step
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_heat_in_a_cube_commutes_with_mirrors(axis: int) -> None:
+    """Exchanges of axes are not among them: three terms have no symmetric order of addition."""
+    step = _heat_3d()
+    left = np.random.default_rng(7).standard_normal((1, 7, 7, 7))
+    right = np.flip(left, axis).copy()
+    for _ in range(100):
+        left, right = step(left), step(right)
+    np.testing.assert_array_equal(np.flip(left, axis), right)
+
+
+_TRANSLATED = (
+    "heat", "wave", "wave_first_order", "gray_scott", "burgers_2d", "shallow_water", "maxwell_tm",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("shift", [(1, 0), (0, 1), (3, -2)])
+@pytest.mark.parametrize("name", _TRANSLATED)
+def test_translations_of_periodic_grids_are_exact(name: str, shift: tuple[int, int]) -> None:
+    """A library may add the parts of a contraction in another order at the ends of a row, so this
+    holds for equations in scalar fields, whose arithmetic is element by element.
+    """
+    pde = catalogue[name]
+    grid = Grid(x=(-1, 1, 9), y=(0, 1, 8))
+    boundary = Boundary(x=Periodic(), y=Periodic())
+    stepper = "leapfrog" if name == "wave" else "rk4"
+    solver = integrator(pde, grid, boundary, stepper=stepper, dt=0.005)
+    left = 0.1 * np.random.default_rng(8).standard_normal((len(solver.components), 8, 9))
+    right = np.roll(left, shift, axis=(1, 2))
+    for _ in range(50):
+        left, right = solver.step(left), solver.step(right)
+    np.testing.assert_array_equal(np.roll(left, shift, axis=(1, 2)), right)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("symmetry", D4, ids=lambda s: f"{90 * s[0]}{'m' if s[1] else ''}")
+def test_both_back_ends_commute_with_the_square(backend: str, symmetry: tuple[int, bool]) -> None:
+    import torch
+
+    grid, u = nodes(is_periodic=False)
+    boundary = Boundary(x=Neumann(0.1), y=Neumann(0.1))
+    solver = integrator(catalogue["heat"], grid, boundary, backend=backend, dt=0.005)
+    results = []
+    for state in (u[None], turned(u, *symmetry)[None].copy()):
+        moved = torch.from_numpy(state.copy()) if backend == "torch" else state
+        for _ in range(50):
+            moved = solver.step(moved)
+        results.append(np.asarray(moved)[0])
+    np.testing.assert_array_equal(turned(results[0], *symmetry), results[1])
