@@ -11,7 +11,7 @@ u_tt = u_xx + u_yy. What comes back says what the walls are:
 
 All walls but the first, at ±L, have the modes X(x) = cos(k (x + L) − φ), tan φ = a/k, and
 2kL = nπ + 2φ, with a = ∞ for Dirichlet and a = 0 for Neumann (Carslaw & Jaeger 1959, Conduction of
-Heat in Solids, § 3.9). A drop f(x) g(y) is a sum of products of modes, each of which swings with
+Heat in Solids, ch. III). A drop f(x) g(y) is a sum of products of modes, each of which swings with
 the frequency √(k² + l²): the exact solution. Without walls the Fourier transform gives it.
 
 Leapfrog with central differences has an error of O(h²), walls included: halving h divides it by 4;

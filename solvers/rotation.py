@@ -6,7 +6,7 @@ The equation
 
 carries every value along a circle about the origin: u(t, x, y) = u₀(x cos t − y sin t,
 x sin t + y cos t), the picture u₀ turned clockwise by the angle t, y upwards (Liu, Shao & Bai 2023,
-arXiv 2308.01621, section 3, has it as an example; the formula is d'Alembert's method of
+arXiv 2308.01621, section 3, has it as an example; the formula comes from the method of
 characteristics). At t = π/2 the nodes of the grid come to lie on nodes, so the exact solution is
 the photograph with its rows and columns exchanged: `np.rot90`, without any interpolation.
 

@@ -9,7 +9,7 @@ with u = 0 on the rim. The same motion can be written with
 
 The rim says u = 0, hence p = 0, and along it the slope is 0 too; the slope across it is even about
 it. So each of the three fields has conditions of its own. The standing waves sin(mπx) sin(nπy)
-cos(ωt), ω = cπ √(m² + n²), solve the problem exactly (Rayleigh 1877, The Theory of Sound, § 195).
+cos(ωt), ω = cπ √(m² + n²), solve the problem exactly (Rayleigh 1877, The Theory of Sound, ch. IX).
 
 Leapfrog advances the first form, RK4 the two others, with central differences: O(h²), so halving h
 divides the error by 4. The third form takes differences over two spacings twice, where the others

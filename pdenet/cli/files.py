@@ -1,13 +1,13 @@
 """Files that a command reads: equations in TOML, initial states in pictures, arrays and results.
 
-    equation = "u_t = D*(u_xx + u_yy) + u*(1 - u)"      or a list; or catalogue = "heat"
-    coordinates = "t x y"                               optional, as are name and description
-    [grid]        x = [-1, 1, 128]                      low, high, points; texts such as "2*pi" too
-    [boundary]    x = "periodic"                        or ["dirichlet:0", "neumann:1"], or per field
-    [parameters]  D = 0.1                               numbers, texts, rows, or a .npy file
-    [initial]     u = "exp(-40*(x^2 + y^2))"            or a file: .png, .jpg, .npy, .zarr, .nc
-    [time]        until = 0.5                           and start, every
-    [solver]      stepper = "rk4"                       and space, dt, stability, backend, dtype
+equation = "u_t = D*(u_xx + u_yy) + u*(1 - u)"      or a list; or catalogue = "heat"
+coordinates = "t x y"                               optional, as are name and description
+[grid]        x = [-1, 1, 128]                      low, high, points; texts such as "2*pi" too
+[boundary]    x = "periodic"                        or ["dirichlet:0", "neumann:1"], or per field
+[parameters]  D = 0.1                               numbers, texts, rows, or a .npy file
+[initial]     u = "exp(-40*(x^2 + y^2))"            or a file: .png, .jpg, .npy, .zarr, .nc
+[time]        until = 0.5                           and start, every
+[solver]      stepper = "rk4"                       and space, dt, stability, backend, dtype
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def read_toml(path: Path) -> dict[str, Any]:
             continue
         if not isinstance(table, dict):
             raise CommandError(
-                f"[{name}] of {path.name} is a table; got {table!r}; write [{name}] on a line of its "
-                "own and one key = value on each line below"
+                f"[{name}] of {path.name} is a table; got {table!r}; write [{name}] on a line of "
+                "its own and one key = value on each line below"
             )
         if keys is not None:
             _check_keys(table, keys, f"[{name}] of {path.name}")
@@ -152,15 +152,15 @@ def _picture(path: Path, grid: Grid) -> np.ndarray:
 
     if grid.dimension != 2:
         raise CommandError(
-            f"a picture is an initial state in two dimensions; got {str(path)!r} for {grid}; give an "
-            "expression, or choose --option dimension=2"
+            f"a picture is an initial state in two dimensions; got {str(path)!r} for {grid}; give "
+            "an expression, or choose --option dimension=2"
         )
     try:
         with Image.open(path) as image:
             # Sixteen-bit greys would be cut off at 255 by "L".
             top = 65535.0 if image.mode.startswith("I") else 255.0
             grey = image.convert("F" if image.mode.startswith(("I", "F")) else "L").convert("F")
-            resized = grey.resize(grid.points, Image.Resampling.LANCZOS)
+            resized = grey.resize((grid.points[0], grid.points[1]), Image.Resampling.LANCZOS)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise CommandError(f"a picture was expected in {str(path)!r}; got: {error}") from error
     return np.clip(np.asarray(resized, dtype=np.float64)[::-1] / top, 0.0, 1.0)

@@ -34,7 +34,7 @@ _RUNTIME = (BlowUpError, ResultError, MissingExtraError)
 # company inside `run` only, so that --help is immediate.
 _COMMANDS = {
     "solve": "simulate an equation of the catalogue or of a TOML file; write data and a movie",
-    "info": "show an equation: parameters, kind, source, stability bounds; without a name, list all",
+    "info": "show an equation: kind, parameters, source, stable steps; without a name, all of them",
     "demo": "simulate a photograph and waves, measure the errors, write one page with pictures",
 }
 
@@ -114,6 +114,7 @@ def _dispatch(arguments: list[str]) -> int:
         raise CommandError(
             f"the commands are {', '.join(_COMMANDS)}; got {name!r}.{suggest(name, _COMMANDS)}"
         )
+    known: list[str] = []
     for command, text in _COMMANDS.items():
         made = commands.add_parser(
             command, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
@@ -136,9 +137,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _version() -> str:
-    import pdenet
+    import pdenet as pn
 
-    return pdenet.__version__
+    return pn.__version__
 
 
 def _fail(message: str, status: int = FAILED, label: str = "error: ") -> int:

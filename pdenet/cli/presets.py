@@ -85,7 +85,11 @@ _PRESETS: Mapping[str, Preset] = {
     "shallow_water": Preset({"h": f"exp(-40*{_R2})/10"}, until=1.0),
     "maxwell_tm": Preset({"Ez": _PULSE}, until=2.0),
     "kdv": Preset(  # a fast soliton overtakes a slow one
-        {"u": "2/cosh(x + 12)^2 + 1/(2*cosh((x + 2)/2)^2)"}, until=4.0, low=-20.0, high=20.0, points=160
+        {"u": "2/cosh(x + 12)^2 + 1/(2*cosh((x + 2)/2)^2)"},
+        until=4.0,
+        low=-20.0,
+        high=20.0,
+        points=160,
     ),
     "eq1": Preset({"u": f"1 + exp(-10*{_R2})/4", "v": "0"}, until=0.5),
 }
@@ -148,5 +152,5 @@ def _example(pde: PDE) -> Preset:
         until=0.5,
         points=None if len(pde.axes) == 1 else 64,
         values={name: v for name, v in _COEFFICIENTS[pde.name].items() if name in known},
-        note=f"coefficients: a symmetric or symmetrisable example of size n = {_N}; --set gives others",
+        note=f"coefficients: a symmetrisable example of size n = {_N}; --set gives others",
     )

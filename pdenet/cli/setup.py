@@ -146,7 +146,7 @@ def _use_preset(setup: Setup) -> None:
         return
     axes = setup.pde.axes
     count = preset.num_points(len(axes))
-    setup.intervals = {axis: (preset.low, preset.high, count) for axis in axes}
+    setup.intervals = dict.fromkeys(axes, (preset.low, preset.high, count))
     setup.boundary = {axis: texts.sides(preset.boundary, setup.pde, axis) for axis in axes}
     setup.initial = dict(preset.initial)
     setup.values = dict(preset.values)
@@ -251,6 +251,11 @@ def _override_boundary(setup: Setup, text: str) -> None:
     axis, dot, name = place.partition(".")
     texts.check_axis(axis, pde.axes, "a boundary condition")
     made = texts.sides(given, pde, place)
+    if dot and name not in pde.fields:
+        raise CommandError(
+            f"the fields are {', '.join(pde.fields)}; got a condition for {name!r} on axis {axis}."
+            f"{suggest(name, pde.fields)}"
+        )
     if not dot:
         setup.boundary[axis] = made
         return

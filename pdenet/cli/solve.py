@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from pdenet.cli.arguments import add_setup_arguments
 
     parser.add_argument(
-        "target", metavar="NAME|FILE.toml", help="a name of the catalogue (see `pdenet info`), or a file"
+        "target",
+        metavar="NAME|FILE.toml",
+        help="a name of the catalogue (see `pdenet info`), or a file",
     )
     add_setup_arguments(parser)
     group = parser.add_argument_group("run")
@@ -48,22 +50,28 @@ def run(arguments: argparse.Namespace) -> int:
 
     from pdenet.cli.setup import read_setup
     from pdenet.errors import CommandError
+    from pdenet.simulate.times import check_interval
 
     setup = read_setup(arguments.target, arguments)
     data, movie = _outputs(arguments, setup.name)
     solver = setup.make_solver()
     initial = setup.initial_state(solver.grid)
-    times = dict(setup.times)
+    times = setup.times
     if "until" not in times:
         raise CommandError(
             "a run needs its end; got none; write --until 1, or until = 1 under [time]"
         )
-    start = times.get("start", 0.0)
-    _announce(setup, solver, initial, start, times["until"])
+    start, until = check_interval(times.get("start", 0.0), times["until"])
+    if times.get("every", 1.0) <= 0:
+        raise CommandError(f"every is a positive time; got {times['every']:g}; leave it out")
+    _announce(setup, solver, initial, start, until)
     began = time.perf_counter()
     if data is not None or movie is not None:
         _make_folder((data or movie).parent)  # type: ignore[union-attr]  # one is not None
-    result = solver.run(initial, **times, save=data, overwrite=arguments.overwrite)
+    every = times.get("every")
+    result = solver.run(
+        initial, until, every, start=start, save=data, overwrite=arguments.overwrite
+    )
     ran = time.perf_counter() - began
     if movie is not None:
         result.movie(movie)
@@ -169,9 +177,7 @@ def _announce(setup: Setup, solver: Solver, initial: object, start: float, until
 def _conclude(result: Result, seconds: float, written: list[Path]) -> None:
     frames = len(result.times)
     print(f"{frames} frame{'s' * (frames != 1)} in {seconds:.2f} s")
-    for name, first, last in zip(
-        result.components, result.states[0], result.final, strict=True
-    ):
+    for name, first, last in zip(result.components, result.states[0], result.final, strict=True):
         row(
             name,
             f"from [{first.min():.4g}, {first.max():.4g}] to [{last.min():.4g}, {last.max():.4g}], "

@@ -215,13 +215,7 @@ def value(given: object, pde: PDE, name: str) -> Any:
     if isinstance(given, str) and given.endswith(".npy"):
         return load_array(Path(given))
     if isinstance(given, str) and given.startswith("["):
-        try:
-            given = json.loads(given)
-        except json.JSONDecodeError as error:
-            raise CommandError(
-                f"rows of numbers are written [[1, 0], [0, 1]]; got {given[:60]!r} for {name!r} "
-                f"({error}); mend it"
-            ) from error
+        given = _rows(given, name)
     if kind == "scalar":
         return number(given, f"parameter {name!r}")
     if isinstance(given, list):
@@ -230,6 +224,16 @@ def value(given: object, pde: PDE, name: str) -> Any:
         scalars = [p.name for p in pde.parameters if p.kind == "scalar"]
         return _expression(given, (*known[name].arguments, *scalars), f"parameter {name!r}")
     return number(given, f"parameter {name!r}")
+
+
+def _rows(text: str, name: str) -> object:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise CommandError(
+            f"rows of numbers are written [[1, 0], [0, 1]]; got {text[:60]!r} for {name!r} "
+            f"({error}); mend it"
+        ) from error
 
 
 def _array(rows: list[Any], name: str) -> np.ndarray:

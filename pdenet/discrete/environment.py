@@ -125,10 +125,10 @@ def check_prefactors(scheme: Scheme, values: Values) -> None:
                     continue
                 with np.errstate(all="ignore"):
                     value = np.asarray(evaluate(product.prefactor, environment), dtype=float)
-                value = np.broadcast_to(value, scheme.grid.shape)
-                bad = np.argwhere(~np.isfinite(value))
-                if len(bad):
-                    cell = tuple(int(k) for k in bad[0])
+                # Before it is spread over the grid, which may not fit into memory.
+                if not np.isfinite(value).all():
+                    value = np.broadcast_to(value, scheme.grid.shape)
+                    cell = tuple(int(k) for k in np.argwhere(~np.isfinite(value))[0])
                     nodes = scheme.grid.nodes(scheme.boundary)
                     place = ", ".join(
                         f"{a} = {float(n[k]):g}"

@@ -244,8 +244,15 @@ def sizes(state: State, terms: Sequence[LinearTerm]) -> Sizes:
     # Scalar fields: the entries themselves, and Gershgorin's discs of rows and of columns.
     count = len(state.values.components)
     entries: dict[tuple[int, int], np.ndarray] = {}
+
+    def row_of(term: LinearTerm) -> int:
+        # The force on u stands in the equation of u_t, beside u it is on the diagonal.
+        rate_of = state.scheme.system.field(term.row).rate_of
+        is_force = rate_of and state.scheme.system.field(term.column).rate_of is None
+        return state.values.slices[rate_of if rate_of and is_force else term.row].start
+
     for term in terms:
-        place = state.values.slices[term.row].start, state.values.slices[term.column].start
+        place = row_of(term), state.values.slices[term.column].start
         entries[place] = entries.get(place, np.zeros(1)) + _entry(state, term)
     diagonal = [entries.get((k, k), np.zeros(1)) for k in range(count)]
     norms, lows, highs = [], [], []

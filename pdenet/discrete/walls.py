@@ -14,6 +14,7 @@ with a/b < 0); one that rises with 1/h is an instability of the closure.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -32,9 +33,6 @@ _TANGENTIAL = {1: 1, 2: 9, 3: 4}
 # Half-line modes are roots of a polynomial; matrices between walls are not normal, and eigenvalues
 # of polynomials that Free() leaves alone, of multiplicity 3 or 4, are good to a root of eps.
 _EXACT, _ROUNDING = 1e-12, 2e-4
-
-#: For each step along the normal, the matrix (component, component) it is multiplied by.
-Normal = dict[int, np.ndarray]
 
 
 def have_modes(scheme: Scheme, groups: Sequence[Group], coefficients: np.ndarray) -> bool:
@@ -138,8 +136,7 @@ def wall_factors(scheme: Scheme, groups: Sequence[Group]) -> list[float]:
                         for side, one in zip((1, -1), walls, strict=True)
                     ]
                 else:
-                    normal = {k: np.array([[c]]) for k, c in along.items()}
-                    found = [_between_walls(normal, [walls], _nodes(scheme, axis, NUM_NODES, 1))]
+                    found = [_between_walls(along, walls, _nodes(scheme, axis, NUM_NODES, 1))]
                 factor = max(factor, float(abs(np.concatenate(found)).max(initial=0.0) / waves))
         made.append(factor)
     return made
@@ -193,9 +190,8 @@ def _separable(
             # At a free end κ = 1 may stand for a wave that comes in from nowhere; what it does when
             # the other wall reflects it shows between walls only.
             if not is_narrow or any(_is_extrapolation(one) for one in walls[axis]):
-                normal = {k: np.array([[c]]) for k, c in along.items()}
                 nodes = _nodes(scheme, axis, NUM_NODES, refinement)
-                made.append(_between_walls(normal, [walls[axis]], nodes))
+                made.append(_between_walls(along, walls[axis], nodes))
         sets.append(_extreme(np.concatenate(made)))
     return np.array([sum(parts) + constant for parts in itertools.product(*sets)])
 
@@ -246,61 +242,113 @@ def _blocks(
     walls: Sequence[Sequence[tuple[Closure, Closure]]],
     refinement: int,
 ) -> np.ndarray:
-    """Systems: along the normal of each wall on a short grid, waves along the wall."""
-    dimension = scheme.grid.dimension
+    """Systems and mixed derivatives: between the walls of each axis, with waves along them.
+
+    Where several axes have walls there are modes in the corners too, found in a small box.
+    """
     size = coefficients.shape[-1]
+    walled = [a for a, periodic in enumerate(scheme.is_periodic) if not periodic]
+    boxes = [((axis,), max(8, min(NUM_NODES, 160 // size))) for axis in walled]
+    if len(walled) > 1 and refinement == 1:
+        # At most 200 rows: eigenvalues in a tenth of a second.
+        boxes.append((tuple(walled), max(4, int((200 / size) ** (1 / len(walled))))))
     made = []
-    for axis in range(dimension):
-        if scheme.is_periodic[axis]:
-            continue
-        nodes = _nodes(scheme, axis, max(8, min(NUM_NODES, 160 // size)), refinement)
-        others = [a for a in range(dimension) if a != axis]
-        count = _TANGENTIAL[dimension]
-        # Half of the waves along the wall: the others are complex conjugates.
-        angles = [np.pi * np.arange(0 if a == others[0] else 1 - count, count) / max(count - 1, 1)
-                  for a in others]  # fmt: skip
-        for theta in itertools.product(*angles):
-            normal: Normal = {}
-            for group, matrix in zip(groups, coefficients, strict=True):
-                scale = group.stencil.scale(spacing)
-                for offset, weight in zip(
-                    group.stencil.offsets, group.stencil.weights, strict=True
-                ):
-                    phase = sum(offset[a] * t for a, t in zip(others, theta, strict=True))
-                    wave = 1.0 if phase == 0 else np.exp(1j * phase)
-                    part = float(weight) * scale * wave * matrix
-                    normal[offset[axis]] = normal.get(offset[axis], 0.0) + part
-            made.append(_between_walls(normal, [w[axis] for w in walls], nodes))
+    for axes, most in boxes:
+        nodes = {a: _nodes(scheme, a, most, refinement) for a in axes}
+        for theta in _waves_along(scheme.grid.dimension, axes):
+            made.append(_in_box(groups, coefficients, spacing, walls, nodes, theta))
     return np.concatenate(made)
 
 
-def _between_walls(
-    normal: Normal, walls: Sequence[tuple[Closure, Closure]], nodes: int
+def _waves_along(dimension: int, axes: Sequence[int]) -> list[dict[int, float]]:
+    """Return θ along the other axes; half of them, the others are complex conjugates."""
+    others = [a for a in range(dimension) if a not in axes]
+    count = _TANGENTIAL[dimension]
+    angles = [
+        np.pi * np.arange(0 if a == others[0] else 1 - count, count) / max(count - 1, 1)
+        for a in others
+    ]
+    return [dict(zip(others, theta, strict=True)) for theta in itertools.product(*angles)]
+
+
+def _in_box(
+    groups: Sequence[Group],
+    coefficients: np.ndarray,
+    spacing: Sequence[float],
+    walls: Sequence[Sequence[tuple[Closure, Closure]]],
+    nodes: Mapping[int, int],
+    theta: Mapping[int, float],
 ) -> np.ndarray:
-    """Return the eigenvalues on a line of nodes between two walls.
+    """Return the eigenvalues in a box between walls, with waves along its other axes.
 
     Args:
-        normal: the scheme along the line.
-        walls: for each component the closures at the low and the high end.
-        nodes: how many nodes, the walls among them.
+        groups: the stencils.
+        coefficients: C_g, shape (group, component, component).
+        spacing: the spacings.
+        walls: for each component and axis the closures at the low and the high end.
+        nodes: how many nodes each axis of the box has.
+        theta: the phase a step along each other axis.
     """
     size = len(walls)
-    matrix = np.zeros((nodes, size, nodes, size), dtype=np.complex128)
-    for step, block in normal.items():
-        for node in range(nodes):
-            place = node + step
-            if 0 <= place < nodes:
-                matrix[node, :, place, :] += block
+    count = math.prod(nodes.values())
+    matrix = np.zeros((size, count, size, count), dtype=np.complex128)
+    for column in range(size):
+        for group, block in zip(groups, coefficients[:, :, column], strict=True):
+            if not block.any():
                 continue
-            for column, (low, high) in enumerate(walls):
-                ghost = -place if place < 0 else place - nodes + 1
-                for m, weight in (low if place < 0 else high).ghosts[ghost - 1]:
-                    inside = m if place < 0 else nodes - 1 - m
-                    matrix[node, :, inside, column] += weight * block[:, column]
-    free = np.ones((nodes, size), dtype=bool)
-    for column, (low, high) in enumerate(walls):
-        free[0, column] = not low.fixed
-        free[-1, column] = not high.fixed
-    keep = np.flatnonzero(free.ravel())
-    square = matrix.reshape(nodes * size, nodes * size)[np.ix_(keep, keep)]
-    return eigenvalues(square)
+            scale = group.stencil.scale(spacing)
+            total = np.zeros((count, count), dtype=np.complex128)
+            for offset, weight in zip(group.stencil.offsets, group.stencil.weights, strict=True):
+                phase = sum(offset[a] * angle for a, angle in theta.items())
+                part = np.full((1, 1), float(weight) * scale * np.exp(1j * phase))
+                for axis, number in nodes.items():
+                    part = np.kron(part, _shift(offset[axis], walls[column][axis], number))
+                total += part
+            matrix[:, :, column, :] += block[:, np.newaxis, np.newaxis] * total
+    keep = []
+    for column in range(size):
+        inside = np.ones(1, dtype=bool)
+        for axis, number in nodes.items():
+            line = np.ones(number, dtype=bool)
+            line[0], line[-1] = (not one.fixed for one in walls[column][axis])
+            inside = np.kron(inside, line)
+        keep.append(inside)
+    rows = np.flatnonzero(np.concatenate(keep))
+    return eigenvalues(matrix.reshape(size * count, size * count)[np.ix_(rows, rows)])
+
+
+def _shift(step: int, walls: tuple[Closure, Closure], nodes: int) -> np.ndarray:
+    """Return the matrix that takes u to u shifted by some nodes, ghost nodes put in.
+
+    Ghost nodes of corners are those of one axis after the other: products of these matrices.
+    """
+    made = np.zeros((nodes, nodes))
+    for node in range(nodes):
+        place = node + step
+        if 0 <= place < nodes:
+            made[node, place] = 1.0
+        elif place < 0:
+            for m, weight in walls[0].ghosts[-place - 1]:
+                made[node, m] += weight
+        else:
+            for m, weight in walls[1].ghosts[place - nodes]:
+                made[node, nodes - 1 - m] += weight
+    return made
+
+
+def _between_walls(
+    along: Mapping[int, float], walls: tuple[Closure, Closure], nodes: int
+) -> np.ndarray:
+    """Return the eigenvalues of one component on a line of nodes between two walls.
+
+    Args:
+        along: the weights of the neighbours along the line, by the steps to them.
+        walls: the closures at the low and the high end.
+        nodes: how many nodes, the walls among them.
+    """
+    matrix = sum(
+        (weight * _shift(step, walls, nodes) for step, weight in along.items()),
+        np.zeros((nodes, nodes)),
+    )
+    inside = slice(int(walls[0].fixed), nodes - int(walls[1].fixed))
+    return np.linalg.eigvals(matrix[inside, inside]).astype(np.complex128)

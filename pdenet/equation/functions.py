@@ -7,6 +7,7 @@ ever evaluated.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any  # arrays of NumPy or torch: whatever the back end's arithmetic returns
@@ -75,13 +76,45 @@ def fold(function: Callable[..., Any]) -> Callable[..., Any]:
     return folded
 
 
+def _select(conditions: Sequence[Any], choices: Sequence[Any], default: float = math.nan) -> Any:
+    """Return the first choice whose condition holds; numbers and arrays may be mixed freely.
+
+    `numpy.select` turns exact integers beyond int64 into objects and wants conditions of one shape.
+    """
+    made: Any = default
+    for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
+        value = float(choice) if isinstance(choice, int) else choice
+        if np.ndim(condition):
+            made = np.where(condition, value, made)
+        elif condition:
+            made = value
+    return made
+
+
+class _Logical:
+    """`numpy.logical_and` or `logical_or`, whose `reduce` takes conditions of different shapes."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def reduce(self, conditions: Sequence[Any]) -> Any:
+        """Combine all conditions."""
+        return fold(self._function)(*conditions)
+
+
 class FunctionTable(dict[str, Callable[..., Any]]):
     """What the generated code calls, by the names NumPy uses; hashable by identity."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # tables are constants of a back end
 
 
-NUMPY = FunctionTable(Max=fold(np.maximum), Min=fold(np.minimum))
+NUMPY = FunctionTable(
+    Max=fold(np.maximum),
+    Min=fold(np.minimum),
+    select=_select,
+    logical_and=_Logical(np.logical_and),
+    logical_or=_Logical(np.logical_or),
+)
 
 
 @lru_cache(maxsize=4096)

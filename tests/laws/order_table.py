@@ -45,6 +45,8 @@ _SAFETY = 0.8
 _SMOOTH = (16, 24, 32, 48)
 _ROUGH = (32, 64, 96, 128)  # first order: what is left of h² must fall below 5 %
 _FINE = (24, 48, 72, 96)
+_FINEST = (48, 64, 96, 128)
+_STAGED = ("heun", "ssprk3", "rk4")
 _UNIT = 8  # all are multiples of this, so that dt/hᵉ is the same number on all grids
 
 
@@ -210,9 +212,13 @@ def grids(cell: Cell) -> tuple[int, ...]:
     p = claimed(cell)
     if p == 1 and cell.problem.exponent == HYPERBOLIC:
         return _ROUGH
+    if p == 3:
+        return _FINEST
     # The error that a wall causes at single nodes has a layer a few nodes wide, and where dt limits
     # the order the smaller error in space is close behind: both leave terms of relative size h.
     if p == 1 or (is_wide(cell) and cell.kind != "periodic"):
+        return _FINE
+    if cell.kind == "dirichlet" and cell.problem.exponent == HYPERBOLIC and cell.stepper in _STAGED:
         return _FINE
     if cell.kind == "periodic" and p < ACCURACY.get(cell.space, 2):
         return _FINE

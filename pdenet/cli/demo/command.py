@@ -13,14 +13,17 @@ if TYPE_CHECKING:  # --help does not wait for them
 
 PAGE = "index.html"
 
-_STEPS = 28
-"""Pieces of work that report to the progress bar, the page among them."""
+_STEPS = 24
+"""Pieces of work that report to the progress bar."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pdenet demo`."""
     parser.add_argument(
-        "--output", default="pdenet-demo", metavar="DIR", help="the folder of the page (pdenet-demo)"
+        "--output",
+        default="pdenet-demo",
+        metavar="DIR",
+        help="the folder of the page (pdenet-demo)",
     )
     parser.add_argument(
         "--fast", action="store_true", help="coarser grids, wider tolerances: a quick look"
@@ -94,7 +97,6 @@ def _report(sections: Sequence[Section]) -> int:
         for check in section.checks:
             mark = "ok" if check.is_met else "MISSED"
             missed += not check.is_met
-            print(
-                f"  {check.name:<46} {check.measured_text:>18}  <= {check.tolerance_text:<18} {mark}"
-            )
+            error, limit = check.measured_text, check.tolerance_text
+            print(f"  {check.name:<42} {error:>18}  <= {limit:<18} {mark}")
     return missed

@@ -17,7 +17,10 @@ import scipy.optimize
 
 
 def insulated_heat(
-    start: np.ndarray, times: Sequence[float], diffusivity: float, lengths: tuple[float, float]
+    start: np.ndarray,
+    times: Sequence[float] | np.ndarray,
+    diffusivity: float,
+    lengths: tuple[float, float],
 ) -> np.ndarray:
     """Solve u_t = D Δu with ∂u/∂n = 0 on a rectangle, by the cosine series through the nodes.
 
@@ -31,7 +34,9 @@ def insulated_heat(
         A float64 array `(time, y, x)`.
     """
     spectrum = scipy.fft.dctn(start, type=1)
-    ky, kx = (np.pi * np.arange(n) / length for n, length in zip(start.shape, lengths[::-1], strict=True))
+    ky, kx = (
+        np.pi * np.arange(n) / length for n, length in zip(start.shape, lengths[::-1], strict=True)
+    )
     decay = diffusivity * (ky[:, None] ** 2 + kx**2)
     return np.stack([scipy.fft.idctn(spectrum * np.exp(-decay * t), type=1) for t in times])
 
@@ -141,7 +146,7 @@ def standing_waves(
     kind: str,
     profiles: Sequence[Profile],
     nodes: Sequence[np.ndarray],
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     ratio: float,
 ) -> np.ndarray:
     """Solve u_tt = Δu on [−1, 1]^d from rest and from a product of profiles.
@@ -166,7 +171,9 @@ def standing_waves(
     return np.stack([waves[1] @ (start * np.cos(frequency * t)) @ waves[0].T for t in times])
 
 
-def images(kind: str, profile: Profile, x: np.ndarray, times: Sequence[float]) -> np.ndarray:
+def images(
+    kind: str, profile: Profile, x: np.ndarray, times: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Solve u_tt = u_xx on [−1, 1] from rest by d'Alembert's formula with image sources.
 
     Args:

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 import sympy as sp
 
-import pdenet
+import pdenet as pn
 from pdenet.cli.demo.section import Check, Picture, Section
 
 _STYLE = """
@@ -20,7 +20,8 @@ body { margin: 0; background: var(--paper); color: var(--ink);
   font: 17px/1.55 Charter, "Bitstream Charter", "Iowan Old Style", Georgia, serif; }
 main, header, footer { max-width: 1060px; margin: 0 auto; padding: 0 32px; }
 header { padding-top: 72px; padding-bottom: 8px; }
-h1 { font-size: 40px; line-height: 1.15; font-weight: 600; margin: 0 0 16px; letter-spacing: -.01em; }
+h1 { font-size: 40px; line-height: 1.15; font-weight: 600; margin: 0 0 16px;
+  letter-spacing: -.01em; }
 h2 { font-size: 26px; font-weight: 600; margin: 0 0 4px; letter-spacing: -.005em; }
 p { max-width: 44em; margin: 0 0 16px; }
 .lead { font-size: 20px; color: #333; }
@@ -39,9 +40,9 @@ table { border-collapse: collapse; font-size: 15.5px; margin: 8px 0 24px; width:
 th { text-align: left; font-weight: 400; color: var(--soft); font-size: 13.5px; }
 th, td { padding: 6px 24px 6px 0; border-bottom: 1px solid var(--line); vertical-align: baseline; }
 th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.mark { width: 90px; padding-right: 0; text-align: right; color: var(--good); }
+td.mark { width: 70px; padding-right: 0; text-align: right; color: var(--good); }
 td.missed { color: var(--bad); font-weight: 600; }
-td.bar { width: 130px; }
+td.bar { width: 130px; padding-right: 0; }
 td.bar div { height: 5px; border-radius: 3px; background: var(--line); overflow: hidden; }
 td.bar i { display: block; height: 100%; background: var(--good); }
 td.bar i.over { background: var(--bad); }
@@ -49,7 +50,9 @@ pre { font: 13.5px/1.55 "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospac
   padding: 16px 18px; background: #f5f2ec; border-radius: 4px; overflow-x: auto; }
 footer { color: var(--soft); font-size: 14px; padding-top: 40px; padding-bottom: 64px; }
 @media (max-width: 620px) { body { font-size: 16px; } h1 { font-size: 30px; }
-  main, header, footer { padding-left: 18px; padding-right: 18px; } td.bar, th.bar { display: none; } }
+  main, header, footer { padding-left: 18px; padding-right: 18px; }
+  figure { width: calc(50% - 9px) !important; } th, td { padding-right: 10px; }
+  td.bar, th.bar { display: none; } }
 """
 
 _TITLE = "One written equation, simulated and measured"
@@ -106,7 +109,7 @@ The photograph is scikit-image’s “camera”, in the public domain.</footer>
 
 def _versions() -> str:
     return (
-        f"pdenet {pdenet.__version__}, Python {platform.python_version()}, "
+        f"pdenet {pn.__version__}, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, SymPy {sp.__version__}."
     )
 
@@ -133,7 +136,7 @@ def _figure(picture: Picture) -> str:
     note = f"<span>{escape(picture.note)}</span>" if picture.note else ""
     if picture.check is not None:
         kind = "met" if picture.check.is_met else "missed"
-        text = f"error {picture.check.measured_text}, tolerance {picture.check.tolerance_text}"
+        text = f"error {picture.check.measured:#.2g}, tolerance {picture.check.tolerance_text}"
         note += f'<span class="{kind}">{escape(text)}</span>'
     return (
         f'<figure style="width:{picture.width}px"><img src="{picture.uri}" '

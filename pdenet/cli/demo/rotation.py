@@ -33,9 +33,7 @@ def rotation(is_fast: bool, progress: Progress) -> Section:
     window = np.cos(np.pi / 2 * np.clip((np.hypot(x, y) - 0.7) / 0.2, 0.0, 1.0)) ** 2
     start = Polynomial.smoothed((1 - photograph(points)) * window, 2.5, points // 4)
     solver = pde.to_solver(grid, around, space="central6", stepper="rk4")
-    result = solver.run(
-        start(x, y), until=2 * np.pi, every=2 * np.pi / _FRAMES, progress=False
-    )
+    result = solver.run(start(x, y), until=2 * np.pi, every=2 * np.pi / _FRAMES, progress=False)
     frames = result.states[:, 0]
 
     worst, mean = 0.0, 0.0
@@ -60,7 +58,13 @@ def rotation(is_fast: bool, progress: Progress) -> Section:
     scale = worst / 255
     rows = (
         (
-            Picture(animation(1 - frames[:-1], 0, 1, fps=12), "simulated, once round", width, "", checks[0]),
+            Picture(
+                animation(1 - frames[:-1], 0, 1, fps=12),
+                "simulated, once round",
+                width,
+                "",
+                checks[0],
+            ),
             Picture(still(1 - frames[0], 0, 1), "at the start", width),
             Picture(still(1 - pictures[30][0], 0, 1), "simulated, 30°", width),
             Picture(still(1 - pictures[30][1], 0, 1), "exact, 30°", width),
@@ -83,10 +87,10 @@ def rotation(is_fast: bool, progress: Progress) -> Section:
         text=str(pde),
         words=(
             f"The equation carries each value along a circle, here with ω = 1: once round takes "
-            f"2π. On {points} × {points} nodes with {solver.scheme.space} differences and "
-            f"{solver.scheme.stepper.name}, dt = {solver.dt:.4g}. The photograph is cut to a disc "
-            "and smoothed to a trigonometric polynomial, so that the exactly turned picture is "
-            "known at every node, without interpolation."
+            f"2π. On {points} × {points} nodes, with differences “{solver.scheme.space}” and "
+            f"stepper “{solver.scheme.stepper.name}”, dt = {solver.dt:.4g}. The photograph is cut "
+            "to a disc and smoothed to a trigonometric polynomial, so that the exactly turned "
+            "picture is known at every node, without interpolation."
         ),
         code=_CODE,
         rows=rows,

@@ -38,7 +38,7 @@ class Check:
     @property
     def measured_text(self) -> str:
         """The error with its unit."""
-        return f"{self.measured:.2g} {self.unit}"
+        return f"{self.measured:#.2g} {self.unit}"
 
     @property
     def tolerance_text(self) -> str:
