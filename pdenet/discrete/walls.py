@@ -248,15 +248,18 @@ def _blocks(
     """
     size = coefficients.shape[-1]
     walled = [a for a, periodic in enumerate(scheme.is_periodic) if not periodic]
-    boxes = [((axis,), max(8, min(NUM_NODES, 160 // size))) for axis in walled]
+    most = max(8, min(NUM_NODES, 160 // size))
+    boxes: list[tuple[tuple[int, ...], int]] = [((axis,), most) for axis in walled]
     if len(walled) > 1 and refinement == 1:
         # At most 200 rows: eigenvalues in a tenth of a second.
         boxes.append((tuple(walled), max(4, int((200 / size) ** (1 / len(walled))))))
-    made = []
+    made: list[np.ndarray] = []
     for axes, most in boxes:
         nodes = {a: _nodes(scheme, a, most, refinement) for a in axes}
-        for theta in _waves_along(scheme.grid.dimension, axes):
-            made.append(_in_box(groups, coefficients, spacing, walls, nodes, theta))
+        made += [
+            _in_box(groups, coefficients, spacing, walls, nodes, theta)
+            for theta in _waves_along(scheme.grid.dimension, axes)
+        ]
     return np.concatenate(made)
 
 

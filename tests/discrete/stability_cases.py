@@ -64,7 +64,7 @@ def bound(pde: PDE, spacing: Sequence[float], **options: Any) -> Bound:
 
 
 def one_step(pde: PDE, stepped: Stability, dt: float) -> np.ndarray:
-    """Return the matrix of one step of the simulator, column by column, by stepping unit vectors."""
+    """Return the matrix of one step of the simulator, by stepping unit vectors."""
     scheme = stepped.scheme
     solver = pde.to_solver(
         scheme.grid,

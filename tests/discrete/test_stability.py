@@ -33,8 +33,8 @@ from tests.discrete.stability_cases import (
     z,
 )
 
-# What is promised. Bounds are found as the least over waves; long waves are taken at θ = 1e-3, where
-# bounds of the limit θ → 0 are off by θ²/12.
+# What is promised. Bounds are found as the least over waves; long waves are taken at θ = 1e-3,
+# where bounds of the limit θ → 0 are off by θ²/12.
 EXACT = 1e-6
 
 SPACINGS = [(0.1,), (0.1, 0.07), (0.1, 0.07, 0.15)]
@@ -319,8 +319,8 @@ def test_constant_vector_system_has_the_bound_of_its_eigenvalues() -> None:
     largest = np.abs(np.linalg.eigvalsh(matrix)).max()
     found = bound(pde, (0.1,), stepper="rk4", values={"A": matrix})
     assert found.dt == pytest.approx(math.sqrt(8) * 0.1 / largest, rel=EXACT)
+    rotation = np.kron(np.eye(n // 2), [[0, 1], [-1, 0]])
     with pytest.raises(IllPosedError):
-        rotation = np.kron(np.eye(n // 2), [[0, 1], [-1, 0]])
         bound(pde, (0.1,), stepper="rk4", values={"A": rotation})
 
 
@@ -335,7 +335,7 @@ def test_frozen_coefficients_take_the_worst_node_and_moment() -> None:
 
 
 def solved(pde: PDE, space: str, stepper: str) -> tuple[str, str]:
-    grid = Grid(**{a: (-1, 1, 12) for a in pde.axes})
+    grid = Grid(**dict.fromkeys(pde.axes, (-1, 1, 12)))
     boundary = Boundary(**{a: Periodic() for a in pde.axes})
     values = bind(pde.system, {})
     scheme = choose(values.system, values, grid, boundary, space, stepper)

@@ -64,8 +64,8 @@ def test_one_robin_wall_among_others_counts_on_its_axis_only() -> None:
 
 
 def test_robin_that_feeds_the_solution_is_growth_of_the_equation_itself() -> None:
-    # u = e^{−(a/b) x} decays away from the wall u_x = −(a/b) u and grows like e^{D (a/b)² t}; on the
-    # grid cosh replaces the square: 2 (√(1 + α²) − 1) D/h², α = h a/b, the same to α²/4.
+    # e^{(a/b) x} decays away from the wall and grows like e^{D (a/b)² t}; on the grid that rate is
+    # 2 (√(1 + α²) − 1) D/h² with α = h a/b, the same to α²/4.
     u, _ = scalar(1)
     walls = Boundary(x=(Robin(-2.0, 1.0), Dirichlet(0)))
     found = bound(evolution(u, u.diff(x, 2)), (0.05,), boundary=walls, points=40)
@@ -184,7 +184,7 @@ def test_one_step_of_the_simulator_between_walls_is_stable_below_the_bound(
 
 
 def test_third_derivative_with_a_condition_at_the_wrong_end_is_unstable_and_refused() -> None:
-    # u_t = u_xxx sends short waves to the left: three conditions are needed in all, and extrapolation
+    # u_t = u_xxx sends short waves one way: three conditions are needed in all, and extrapolation
     # where they belong lets modes grow like 1/h³.
     pde = evolution(scalar(1)[0], scalar(1)[0].diff(x, 3))
     wrong = Boundary(x=(Free(), Dirichlet(0)))
