@@ -11,9 +11,10 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib import import_module
+from types import ModuleType
 from typing import NoReturn, TextIO
 
+from pdenet.cli.version import release
 from pdenet.errors import (
     BlowUpError,
     BoundaryWarning,
@@ -107,7 +108,7 @@ def _dispatch(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"pdenet {_version()}")
+    parser.add_argument("--version", action="version", version=f"pdenet {release()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     name = next((a for a in arguments if not a.startswith("-")), None)
     if name is not None and name not in _COMMANDS:
@@ -120,7 +121,7 @@ def _dispatch(arguments: list[str]) -> int:
             command, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
         )
         if command == name:
-            import_module(f"pdenet.cli.{command}").add_arguments(made)
+            _module(command).add_arguments(made)
             known = [o for action in made._actions for o in action.option_strings]
     found, unknown = parser.parse_known_args(arguments)
     if name is None:
@@ -132,14 +133,22 @@ def _dispatch(arguments: list[str]) -> int:
             f"`pdenet {name}` has no argument {unknown[0]!r}.{suggest(option, known)} "
             f"See `pdenet {name} --help`"
         )
-    status: int = import_module(f"pdenet.cli.{name}").run(found)
+    status: int = _module(name).run(found)
     return status
 
 
-def _version() -> str:
-    import pdenet as pn
+def _module(command: str) -> ModuleType:
+    if command == "solve":
+        from pdenet.cli import solve
 
-    return pn.__version__
+        return solve
+    if command == "info":
+        from pdenet.cli import info
+
+        return info
+    from pdenet.cli import demo
+
+    return demo
 
 
 def _fail(message: str, status: int = FAILED, label: str = "error: ") -> int:

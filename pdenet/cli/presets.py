@@ -82,14 +82,10 @@ _PRESETS: Mapping[str, Preset] = {
     "burgers_1d": Preset({"u": "-sin(pi*x)"}, until=1.0),
     "burgers_2d": Preset({"u": "sin(pi*x)*cos(pi*y)", "v": "-cos(pi*x)*sin(pi*y)"}, until=1.0),
     "acoustics": Preset({"p": _PULSE}, until=2.0),
-    "shallow_water": Preset({"h": f"exp(-40*{_R2})/10"}, until=1.0),
+    "shallow_water": Preset({"h": f"exp(-40*{_R2})/10"}, until=2.0),
     "maxwell_tm": Preset({"Ez": _PULSE}, until=2.0),
     "kdv": Preset(  # a fast soliton overtakes a slow one
-        {"u": "2/cosh(x + 12)^2 + 1/(2*cosh((x + 2)/2)^2)"},
-        until=4.0,
-        low=-20.0,
-        high=20.0,
-        points=160,
+        {"u": "2/cosh(x + 12)^2 + 1/(2*cosh((x + 2)/2)^2)"}, until=6.0, low=-20.0, high=20.0
     ),
     "eq1": Preset({"u": f"1 + exp(-10*{_R2})/4", "v": "0"}, until=0.5),
 }

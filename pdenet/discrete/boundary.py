@@ -45,7 +45,7 @@ class ZeroPadding:
 
 @dataclass(frozen=True, eq=False)
 class Dirichlet:
-    """u = g at the end nodes, at every stage.
+    """u = g at the end nodes, at every step; the stages of a step follow ∂g/∂t.
 
     Args:
         value: g, a number, an array over the side (array order), or a SymPy expression in the

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pdenet.discrete.amplification import largest_step
-from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.scheme import Scheme, is_splittable
 from pdenet.discrete.spectrum import (
     Group,
     continuous_symbols,
@@ -32,6 +32,9 @@ from pdenet.errors import IllPosedError
 _ROUNDING = {True: 1e-13, False: 1e-6}
 
 _ROUNDS = 12
+
+# Sorting out equal nodes pays up to here.
+_FEW = 10_000
 
 
 class Frozen:
@@ -58,14 +61,16 @@ class Frozen:
         self.mean = [groups[k] for k in range(len(groups)) if k not in self.steady]
         nodes = coefficients[:, self.steady]
         self.every_node = nodes
-        flat = nodes.reshape(len(nodes), -1)
-        first = np.unique(flat, axis=0, return_index=True)[1] if len(flat) > 1 else [0]
-        self.place = np.sort(first)
+        self.place = np.arange(len(nodes))
+        if 1 < len(nodes) <= _FEW:
+            flat = nodes.reshape(len(nodes), -1)
+            self.place = np.sort(np.unique(flat, axis=0, return_index=True)[1])
         self.nodes = nodes[self.place]
         self.size = nodes.shape[-1]
         self.samples = half_torus(scheme.grid.dimension, coarse=self.size > 4)
+        is_splitting = isinstance(scheme.stepper, Splitting)
         self.largest = 0.0  # |λ| met so far
-        self.pairs = _pairs(scheme, values)
+        self.pairs = position_pairs(scheme, values) if is_splitting else None
 
     def extremes(self) -> list[int]:
         """Return the nodes that are extreme in some directions of coefficient space."""
@@ -233,9 +238,9 @@ def averaged_step(lam: np.ndarray, change: np.ndarray) -> np.ndarray:
     return np.where(idle, np.inf, made)
 
 
-def _pairs(scheme: Scheme, values: Values) -> tuple[list[int], list[int]] | None:
-    """Return where the positions and their rates stand, for splitting steppers; else None."""
-    if not isinstance(scheme.stepper, Splitting):
+def position_pairs(scheme: Scheme, values: Values) -> tuple[list[int], list[int]] | None:
+    """Return where the positions and their rates stand in u_tt = F(t, u); None for others."""
+    if not is_splittable(scheme.system):
         return None
     positions: list[int] = []
     rates: list[int] = []

@@ -78,10 +78,6 @@ def linearise(scheme: Scheme) -> tuple[LinearTerm, ...]:
                 is_per_step = DT in part.amount.free_symbols
                 if is_per_step:
                     part = replace(part, amount=part.amount * DT)
-                orders = sum(part.stencil.derivative)
-                if is_numerical and not is_per_step and orders != 2:
-                    # The speed in numerical viscosity is frozen: how it changes is of order h.
-                    continue
                 made.append(
                     replace(
                         part,

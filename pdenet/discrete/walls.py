@@ -9,6 +9,9 @@ mode must satisfy u₋₁ = Σ w_m u_m, hence 1 = Σ w_m κ^{m+1}. For Robin, u�
 Wider stencils and systems are put on a short grid between both walls and diagonalised, with waves
 along the wall. A growth rate that stays when the spacing is halved is the equation's own (Robin
 with a/b < 0); one that rises with 1/h is an instability of the closure.
+
+With frozen coefficients a `Free` end through which waves come in is found only where another wall
+reflects them. Waves that turn round inside, as in a rotation between free ends, are not seen.
 """
 
 from __future__ import annotations
@@ -106,7 +109,10 @@ def wall_eigenvalues(
     else:
         rounding = _ROUNDING
         made = _blocks(scheme, groups, coefficients, spacing, [walls[n] for n in names], refinement)
-    return np.sqrt(made.astype(np.complex128)) if pairs is not None else made, rounding
+    if pairs is not None:
+        roots = np.sqrt(made.astype(np.complex128))
+        made = np.concatenate([roots, -roots])
+    return made, rounding
 
 
 def wall_factors(scheme: Scheme, groups: Sequence[Group]) -> list[float]:

@@ -61,7 +61,7 @@ class Program:
     # -- one step ---------------------------------------------------------------------------------
 
     def step(self, state: Array, t: float, dt: float) -> Array:
-        """Return the state one step later; Dirichlet nodes are set at every stage."""
+        """Return the state one step later; Dirichlet nodes are set at every stage, see `Walls`."""
         stepper = self.scheme.stepper
         if isinstance(stepper, RungeKutta):
             return self._runge_kutta(stepper, state, t, dt)
@@ -81,17 +81,19 @@ class Program:
         slopes: list[dict[str, Array]] = []
         for row, fraction in zip(stepper.a, stepper.c, strict=True):
             time = t + float(fraction) * dt
-            at_stage = self._advance(state, slopes, row, time, dt) if any(row) else state
+            at_stage = state
+            if any(row):
+                lengths = [float(weight) * dt for weight in row]
+                times = [t + float(c) * dt for c in stepper.c]
+                at_stage = self._advance(state, slopes, row, dt)
+                at_stage = self.impose(
+                    at_stage, time, start=t, slopes=tuple(zip(lengths, times, strict=False))
+                )
             slopes.append(self.right_side(at_stage, time, dt))
-        return self._advance(state, slopes, stepper.b, t + dt, dt)
+        return self.impose(self._advance(state, slopes, stepper.b, dt), t + dt)
 
     def _advance(
-        self,
-        state: Array,
-        slopes: list[dict[str, Array]],
-        weights: Sequence[Any],
-        t: float,
-        dt: float,
+        self, state: Array, slopes: list[dict[str, Array]], weights: Sequence[Any], dt: float
     ) -> Array:
         made = self.arrays.copy(state)
         for name, place in self.slices.items():
@@ -101,17 +103,24 @@ class Program:
                     part = slope[name] if weight == 1 else float(weight) * slope[name]
                     change = part if change is None else change + part
             made[place] = made[place] + dt * change
-        return self.impose(made, t)
+        return made
 
     def _split(self) -> tuple[frozenset[str], frozenset[str]]:
         rates = frozenset(f.name for f in self.scheme.system.fields if f.rate_of)
         return frozenset(self.slices) - rates, rates
 
-    def impose(self, state: Array, t: float, only: frozenset[str] | None = None) -> Array:
-        """Set the Dirichlet nodes of `state`, in place, to their values at time t; return it."""
+    def impose(
+        self,
+        state: Array,
+        t: float,
+        only: frozenset[str] | None = None,
+        start: float | None = None,
+        slopes: Sequence[tuple[float, float]] = (),
+    ) -> Array:
+        """Set the Dirichlet nodes of `state`, in place; return it. See `Walls.impose`."""
         for name, place in self.slices.items():
             if only is None or name in only:
-                self.walls.impose(name, state[place], t)
+                self.walls.impose(name, state[place], t, start, slopes)
         return state
 
     # -- right sides ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ so that corners combine both rules and mixed derivatives keep their second order
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any  # boundary values are numbers, arrays or tensors
 
 import numpy as np
@@ -16,7 +16,7 @@ import sympy as sp
 from pdenet.discrete.closure import Closure
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.functions import compile_expression, symbol_names
-from pdenet.equation.symbols import TIME
+from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.equation.values import as_numpy
 from pdenet.errors import BoundaryError, BoundaryWarning
 from pdenet.simulate.arrays import Array, Arrays, cut
@@ -41,6 +41,7 @@ class Walls:
         self.dimension = scheme.grid.dimension
         self._numbers: Mapping[str, Any] = {}
         self._cache: dict[object, Any] = {}
+        self._rates: dict[object, sp.Expr | None] = {}
         self._warned = False
         nodes = scheme.grid.nodes(scheme.boundary)
         self._extended = tuple(
@@ -136,12 +137,31 @@ class Walls:
 
     # -- prescribed nodes -------------------------------------------------------------------------
 
-    def impose(self, name: str, field: Array, t: float) -> None:
-        """Set the Dirichlet nodes of a field, shape `(component, …, *space)`, in place."""
+    def impose(
+        self,
+        name: str,
+        field: Array,
+        t: float,
+        start: float | None = None,
+        slopes: Sequence[tuple[float, float]] = (),
+    ) -> None:
+        """Set the Dirichlet nodes of a field, shape `(component, …, *space)`, in place.
+
+        Args:
+            name: the field's name.
+            field: its components.
+            t: the time; the nodes become g(t).
+            start: for a stage of a Runge–Kutta step, the time of the step's beginning. The nodes
+                become g(start) + Σ length · ∂g/∂t(time), what the stage makes of u' = ∂g/∂t. With
+                g(t) they would be ahead of their neighbours, which carry the stage's own error of
+                O(dt²), and second differences would see a kink of O(dt²/h²): see Carpenter,
+                Gottlieb, Abarbanel & Don (1995), SIAM J. Sci. Comput. 16:1241.
+            slopes: pairs (length, time), with `start`.
+        """
         sides = self._fixed[name]
         if not sides:
             return
-        values = {side: self._value(name, *side, t, axes_padded=0) for side in sides}
+        values = {side: self._prescribed(name, *side, t, start, slopes) for side in sides}
         if len({axis for axis, _ in sides}) > 1:
             values = self._with_corners(name, values)
         for (axis, end), value in values.items():
@@ -149,6 +169,36 @@ class Walls:
             node = 0 if end == LOW else points - 1
             window = (..., slice(node, node + 1), *(slice(None),) * axis)
             field[window] = value
+
+    def _prescribed(
+        self,
+        name: str,
+        axis: int,
+        end: int,
+        t: float,
+        start: float | None,
+        slopes: Sequence[tuple[float, float]],
+    ) -> Any:
+        """Return g(t), or what a stage makes of it, on a side without ghost nodes."""
+        rate = None if start is None else self._rate(name, axis, end)
+        if start is None or rate is None:
+            return self._value(name, axis, end, t, axes_padded=0)
+        made = self._value(name, axis, end, start, axes_padded=0)
+        for length, time in slopes:
+            made = made + length * self._evaluated(rate, axis, end, time, 0)
+        return made
+
+    def _rate(self, name: str, axis: int, end: int) -> sp.Expr | None:
+        """Return ∂g/∂t; None where g is constant in time or has no derivative to speak of."""
+        key = ("rate", name, axis, end)
+        if key not in self._rates:
+            rate = None
+            if not self._is_static(name, axis, end):
+                rate = sp.diff(self.scheme.closures[name][axis][end].value, canonical_symbol(TIME))
+                # A step in time has none at the step: stages take g(t) there.
+                rate = None if rate.has(sp.DiracDelta, sp.Derivative) else rate
+            self._rates[key] = rate
+        return self._rates[key]
 
     def _with_corners(self, name: str, values: dict[tuple[int, int], Any]) -> dict[Any, Any]:
         """Return values over the sides with the mean of all Dirichlet values at shared nodes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -12,15 +13,35 @@ import numpy as np
 import pytest
 
 from pdenet.cli import main
-from pdenet.cli.demo import command, diffusion, exact
+from pdenet.cli.demo import command, diffusion, exact, pictures
 from pdenet.cli.demo.page import page
-from pdenet.cli.demo.section import Check, Section
+from pdenet.cli.demo.section import Check, Progress, Section
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def announced() -> list[str]:
+    """What the parts of the demo told the progress bar."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, announced: list[str]) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    assert main(["demo", "--fast", "--output", str(folder)]) == 0
+
+    def heard(part: Callable[..., Section]) -> Callable[..., Section]:
+        def told(is_fast: bool, progress: Progress) -> Section:
+            def both(name: str) -> None:
+                announced.append(name)
+                progress(name)
+
+            return part(is_fast, both)
+
+        return told
+
+    parts = [heard(part) for part in command.parts()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "parts", lambda: parts)
+        assert main(["demo", "--fast", "--output", str(folder)]) == 0
     return folder
 
 
@@ -72,6 +93,22 @@ def test_every_picture_of_the_page_opens(made: Path) -> None:
             assert image.format == kind.upper()
             assert getattr(image, "n_frames", 1) > 10 or kind == "png"
     assert kinds == {"png", "gif", "svg+xml"}
+
+
+def test_the_progress_bar_ends_full(made: Path, announced: list[str]) -> None:
+    assert len(announced) == command.STEPS
+    assert len(set(announced)) == command.STEPS
+
+
+def test_pictures_have_y_upwards_and_keep_their_levels() -> None:
+    from PIL import Image
+
+    array = np.array([[0.0, 0.25], [0.75, 1.0]])  # (y, x)
+    for uri in (pictures.still(array, 0, 1), pictures.animation([array, array / 2], 0, 1)):
+        with Image.open(BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+            seen = np.asarray(image.convert("L"))
+        # 255 levels of grey: half of one is rounding.
+        np.testing.assert_allclose(seen / 255, array[::-1], atol=0.5 / 255 + 1e-12)
 
 
 def test_every_error_stands_on_the_page_and_in_the_terminal(

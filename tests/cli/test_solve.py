@@ -170,7 +170,11 @@ def test_a_warning_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT is sent differently there")
 def test_ctrl_c_ends_with_130_and_leaves_the_finished_frames(tmp_path: Path) -> None:
-    program = "import sys; from pdenet.cli import main; sys.exit(main())"
+    # A test run in the background of a shell inherits a SIGINT that is ignored.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from pdenet.cli import main; sys.exit(main())"
+    )
     arguments = ("solve", "heat", "--points", "16", "--until", "1e6", "--every", "0.1")
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments, *QUIET, "--output", str(tmp_path / "made")],

@@ -224,6 +224,7 @@ STABLE_BY_THEORY = [
     ("rk4", 1j, math.sqrt(8)),
     ("ssprk3", 2j, math.sqrt(3) / 2),
     ("leapfrog", 4j, 0.5),
+    ("rk4", 1j + 1e-13, math.sqrt(8)),  # rounding across the axis is none
 ]
 
 
@@ -231,6 +232,14 @@ STABLE_BY_THEORY = [
 def test_largest_step_along_a_ray(name: str, eigenvalue: complex, dt: float) -> None:
     found = largest_step(np.array([eigenvalue]), 0.0, STEPPERS[name])
     assert found[0] == pytest.approx(dt, abs=1e-14, rel=1e-12)  # roots of polynomials, degree ≤ 7
+
+
+@pytest.mark.parametrize("name", ["euler", "heun", "ssprk3", "rk4"])
+def test_least_step_of_many_eigenvalues_is_that_of_the_worst_alone(name: str) -> None:
+    rng = np.random.default_rng(0)
+    many = -(rng.uniform(0, 1, 20_000) ** 3) + 1j * rng.uniform(-1, 1, 20_000)
+    few = [largest_step(part, 0.3, STEPPERS[name]).min() for part in np.split(many, 10)]
+    assert largest_step(many, 0.3, STEPPERS[name]).min() == min(few)
 
 
 @given(

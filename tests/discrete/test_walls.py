@@ -53,6 +53,8 @@ def test_robin_heat_is_bounded_by_its_wall_mode(h: tuple[float, ...], alpha: flo
     # The wave equation has the same operator.
     wave = bound(evolution(u, 0.3 * laplacian(u, axes), 2), h, boundary=walls, stepper="leapfrog")
     assert wave.dt == pytest.approx(math.sqrt(2 * expected), rel=EXACT)
+    wave = bound(evolution(u, 0.3 * laplacian(u, axes), 2), h, boundary=walls, stepper="rk4")
+    assert wave.dt == pytest.approx(2 * math.sqrt(expected), rel=EXACT)  # √8 for 2
 
 
 def test_one_robin_wall_among_others_counts_on_its_axis_only() -> None:
@@ -191,6 +193,11 @@ def test_third_derivative_with_a_condition_at_the_wrong_end_is_unstable_and_refu
     right = Boundary(x=(Dirichlet(0), Dirichlet(0)))
     assert bound(pde, (0.05,), boundary=wrong, stepper="rk4", points=21).dt == 0
     assert bound(pde, (0.05,), boundary=right, stepper="rk4", points=21).dt > 0
+    # Twice the same, as a system.
+    u, v = fields("u v", (t, x))
+    both = PDE(sp.Eq(u.diff(t), u.diff(x, 3)), sp.Eq(v.diff(t), v.diff(x, 3)))
+    assert bound(both, (0.05,), boundary=wrong, stepper="rk4", points=21).dt == 0
+    assert bound(both, (0.05,), boundary=right, stepper="rk4", points=21).dt > 0
 
 
 def test_two_dimensional_steps_between_mixed_walls_are_stable_below_the_bound() -> None:

@@ -350,7 +350,9 @@ class Oracle:
             given = given.get(name, given.get(name.removesuffix("_t")))
         return given[end]
 
-    def _given(self, condition: Any, name: str, axis: int, end: int, node: Node) -> float:
+    def _given(
+        self, condition: Any, name: str, axis: int, end: int, node: Node, time_derivative: int = 0
+    ) -> float:
         """g at a node of the side; beyond an earlier wall an expression goes on, an array linearly."""
         value = condition.value
         implied = name not in self.boundary.sides[self.axes[axis]]
@@ -359,7 +361,9 @@ class Oracle:
         )
         if isinstance(value, sp.Expr):
             if is_rate:
-                value = sp.diff(value, next((s for s in value.free_symbols if s.name == "t"), sp.Symbol("t")))
+                time_derivative += 1
+            time = next((s for s in value.free_symbols if s.name == "t"), sp.Symbol("t"))
+            value = sp.diff(value, time, time_derivative)
             table = {}
             for symbol in value.free_symbols:
                 if symbol.name == "t":
@@ -373,7 +377,7 @@ class Oracle:
                 else:
                     table[symbol] = float(self.values[symbol.name])
             return float(value.subs(table))
-        if is_rate:
+        if is_rate or time_derivative:
             return 0.0
         if np.ndim(value) == 0:
             return float(value)
@@ -393,9 +397,18 @@ class Oracle:
 
         return on_side([node[a] for a in others], others)
 
-    def impose(self, state: np.ndarray, t: float, names: Sequence[str] | None = None) -> np.ndarray:
-        """Return the state with every Dirichlet node set; at corners the mean of all that meet."""
-        self._time = t
+    def impose(
+        self,
+        state: np.ndarray,
+        t: float,
+        names: Sequence[str] | None = None,
+        slopes: Sequence[tuple[float, float]] = (),
+    ) -> np.ndarray:
+        """Return the state with every Dirichlet node set; at corners the mean of all that meet.
+
+        The nodes become g(t) + Σ length · ∂g/∂t(time) over the pairs in `slopes`, which is what a
+        Runge–Kutta stage makes of the ordinary equation u' = ∂g/∂t.
+        """
         made = state.copy()
         for c, label in enumerate(self.components):
             name = label.partition("[")[0]
@@ -408,13 +421,18 @@ class Oracle:
                         continue
                     for end, wall in enumerate((0, self.grid.points[axis] - 1)):
                         condition = self._condition(name, axis, end)
-                        if node[axis] == wall and isinstance(condition, Dirichlet):
-                            prescribed.append(self._given(condition, name, axis, end, node))
-                        if node[axis] == wall and isinstance(condition, Robin) and not condition.b:
-                            g = self._given(condition, name, axis, end, node)
-                            prescribed.append(g / condition.a)
+                        is_robin = isinstance(condition, Robin) and not condition.b
+                        if node[axis] != wall or not (isinstance(condition, Dirichlet) or is_robin):
+                            continue
+                        self._time = t
+                        g = self._given(condition, name, axis, end, node)
+                        for length, time in slopes:
+                            self._time = time
+                            g += length * self._given(condition, name, axis, end, node, 1)
+                        prescribed.append(g / condition.a if is_robin else g)
                 if prescribed:
                     made[(c, *reversed(node))] = sum(prescribed) / len(prescribed)
+        self._time = t
         return made
 
     # Steppers ------------------------------------------------------------------------------------
@@ -428,19 +446,20 @@ class Oracle:
         if stepper == "euler":
             return self.impose(state + dt * f(state, t), t + dt)
         if stepper == "heun":
-            first = self.impose(state + dt * f(state, t), t + dt)
+            first = self.impose(state + dt * f(state, t), t, slopes=[(dt, t)])
             return self.impose((state + first + dt * f(first, t + dt)) / 2, t + dt)
         if stepper == "ssprk3":
-            first = self.impose(state + dt * f(state, t), t + dt)
+            first = self.impose(state + dt * f(state, t), t, slopes=[(dt, t)])
             second = (3 * state + first + dt * f(first, t + dt)) / 4
-            second = self.impose(second, t + dt / 2)
+            second = self.impose(second, t, slopes=[(dt / 4, t), (dt / 4, t + dt)])
             third = (state + 2 * second + 2 * dt * f(second, t + dt / 2)) / 3
             return self.impose(third, t + dt)
         if stepper == "rk4":
             k1 = f(state, t)
-            k2 = f(self.impose(state + dt / 2 * k1, t + dt / 2), t + dt / 2)
-            k3 = f(self.impose(state + dt / 2 * k2, t + dt / 2), t + dt / 2)
-            k4 = f(self.impose(state + dt * k3, t + dt), t + dt)
+            half = t + dt / 2
+            k2 = f(self.impose(state + dt / 2 * k1, t, slopes=[(dt / 2, t)]), half)
+            k3 = f(self.impose(state + dt / 2 * k2, t, slopes=[(dt / 2, half)]), half)
+            k4 = f(self.impose(state + dt * k3, t, slopes=[(dt, half)]), t + dt)
             return self.impose(state + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4), t + dt)
         rates = [c.endswith("_t") for c in self.components]
         names = [c for c in self.components if c.endswith("_t")]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # --help does not wait for them
 
 PAGE = "index.html"
 
-_STEPS = 24
+STEPS = 24
 """Pieces of work that report to the progress bar."""
 
 
@@ -68,7 +68,7 @@ def parts() -> Sequence[Callable[..., Section]]:
 def _make(is_fast: bool) -> list[Section]:
     from tqdm import tqdm
 
-    with tqdm(total=_STEPS, disable=None, bar_format="{desc:<40} {percentage:3.0f}%|{bar}|") as bar:
+    with tqdm(total=STEPS, disable=None, bar_format="{desc:<40} {percentage:3.0f}%|{bar}|") as bar:
 
         def progress(name: str) -> None:
             bar.set_description_str(name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import pdenet as pn
 from pdenet.cli.demo.exact import insulated_heat
 from pdenet.cli.demo.photograph import largest, photograph, typical
 from pdenet.cli.demo.pictures import animation, formula, still
 from pdenet.cli.demo.section import Check, Picture, Progress, Section
+from pdenet.discrete.boundary import Boundary, Neumann
+from pdenet.discrete.grid import Grid
+from pdenet.equation.catalogue import catalogue
 
 # Pixels and seconds: after a time t a point has spread to a Gaussian of width √(2t) pixels.
 _TIMES = (2.0, 8.0, 32.0)
@@ -24,10 +26,10 @@ def diffusion(is_fast: bool, progress: Progress) -> Section:
     points = 128 if is_fast else 256
     progress("heat: the photograph diffuses")
     photo = photograph(points)
-    heat = pn.catalogue["heat"]
+    heat = catalogue["heat"]
     length = points - 1
-    grid = pn.Grid(x=(0, length, points), y=(0, length, points))
-    walls = pn.Boundary(x=pn.Neumann(0), y=pn.Neumann(0))
+    grid = Grid(x=(0, length, points), y=(0, length, points))
+    walls = Boundary(x=Neumann(0), y=Neumann(0))
     solver = heat.to_solver(grid, walls, values={"D": 1})
     result = solver.run(photo, until=_TIMES[-1], every=1.0, progress=False)
     frames = result.states[:, 0]

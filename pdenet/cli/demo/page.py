@@ -9,8 +9,8 @@ from html import escape
 import numpy as np
 import sympy as sp
 
-import pdenet as pn
 from pdenet.cli.demo.section import Check, Picture, Section
+from pdenet.cli.version import release
 
 _STYLE = """
 :root { --ink: #1a1a1a; --soft: #6b6b6b; --line: #e4e1da; --paper: #fdfcfa; --good: #2f6f4f;
@@ -109,7 +109,7 @@ The photograph is scikit-image’s “camera”, in the public domain.</footer>
 
 def _versions() -> str:
     return (
-        f"pdenet {pn.__version__}, Python {platform.python_version()}, "
+        f"pdenet {release()}, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, SymPy {sp.__version__}."
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-import pdenet as pn
 from pdenet.cli.demo.exact import Polynomial
 from pdenet.cli.demo.photograph import largest, photograph, typical
 from pdenet.cli.demo.pictures import animation, formula, still
 from pdenet.cli.demo.section import Check, Picture, Progress, Section
+from pdenet.discrete.boundary import Boundary, Periodic
+from pdenet.discrete.grid import Grid
+from pdenet.equation.catalogue import catalogue
 
 _CODE = """\
 ink    = …                                          # the photograph in a disc, smoothed
@@ -25,9 +27,9 @@ def rotation(is_fast: bool, progress: Progress) -> Section:
     """Turn the photograph by u_t = x u_y − y u_x, every 30° compared with the turned picture."""
     points = 128 if is_fast else 256
     progress("rotation: the photograph turns")
-    pde = pn.catalogue["rotation"]
-    grid = pn.Grid(x=(-1, 1, points), y=(-1, 1, points))
-    around = pn.Boundary(x=pn.Periodic(), y=pn.Periodic())
+    pde = catalogue["rotation"]
+    grid = Grid(x=(-1, 1, points), y=(-1, 1, points))
+    around = Boundary(x=Periodic(), y=Periodic())
     x, y = np.broadcast_arrays(*grid.mesh(around))
     # Ink on white paper: 0 outside of the disc, so that nothing meets the edge of the square.
     window = np.cos(np.pi / 2 * np.clip((np.hypot(x, y) - 0.7) / 0.2, 0.0, 1.0)) ** 2
