@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # --help does not wait for them
 DATA = ("zarr", "nc", "none")
 MOVIES = ("gif", "mp4", "none")
 
+_SHOWN = 8  # components in the summary; a vector field may have hundreds
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pdenet solve`."""
@@ -177,11 +179,14 @@ def _announce(setup: Setup, solver: Solver, initial: object, start: float, until
 def _conclude(result: Result, seconds: float, written: list[Path]) -> None:
     frames = len(result.times)
     print(f"{frames} frame{'s' * (frames != 1)} in {seconds:.2f} s")
-    for name, first, last in zip(result.components, result.states[0], result.final, strict=True):
+    shown = list(zip(result.components, result.states[0], result.final, strict=True))
+    for name, first, last in shown[:_SHOWN]:
         row(
             name,
             f"from [{first.min():.4g}, {first.max():.4g}] to [{last.min():.4g}, {last.max():.4g}], "
             f"mean {first.mean():.6g} to {last.mean():.6g}",
         )
+    if len(shown) > _SHOWN:
+        row("…", f"{len(shown) - _SHOWN} more components")
     for k, path in enumerate(written):
         row("" if k else "written", str(path))

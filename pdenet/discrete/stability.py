@@ -23,7 +23,7 @@ from pdenet.equation import printing
 from pdenet.equation.analysis import term_order
 from pdenet.equation.system import System
 from pdenet.equation.values import Values
-from pdenet.errors import PdenetError, StabilityError, StabilityWarning
+from pdenet.errors import IllPosedError, PdenetError, StabilityError, StabilityWarning
 
 __all__ = ["Bound", "Stability", "check", "choose", "equation_text"]
 
@@ -89,6 +89,7 @@ def choose(
     boundary: Boundary,
     space: str,
     stepper: str,
+    mode: str = "refuse",
 ) -> Scheme:
     """Settle "auto": the space discretisation and the stepper.
 
@@ -96,24 +97,33 @@ def choose(
     RK4; for equations whose bound depends on the state it is tried at a smooth state of size 1. The
     space discretisation is upwind for scalar advective terms under forward Euler, else central2.
 
+    Args:
+        system: the system.
+        values: values of its parameters.
+        grid: the grid.
+        boundary: the boundary conditions.
+        space: the space discretisation, or "auto".
+        stepper: the stepper, or "auto".
+        mode: with "ignore" an ill-posed equation is let through.
+
     Raises:
-        IllPosedError: the equation's own growth rate is unbounded.
+        IllPosedError: a stepper is to be found, and the equation's own growth rate is unbounded.
         SchemeError: the names do not exist or do not suit the equation.
     """
     if stepper != "auto":
-        scheme = _with_stepper(system, grid, boundary, space, stepper)
-        _probe(Stability(scheme, values))
-        return scheme
+        return _with_stepper(system, grid, boundary, space, stepper)
     if is_splittable(system):
-        scheme = _with_stepper(system, grid, boundary, space, "leapfrog")
-        _probe(Stability(scheme, values))
-        return scheme
+        return _with_stepper(system, grid, boundary, space, "leapfrog")
     scheme = _with_stepper(system, grid, boundary, space, "euler")
-    if space == "lax_friedrichs" or _probe(Stability(scheme, values)).dt > 0:
+    if space == "lax_friedrichs":
         return scheme
-    scheme = _with_stepper(system, grid, boundary, space, "rk4")
-    _probe(Stability(scheme, values))
-    return scheme
+    try:
+        is_stable = _probe(Stability(scheme, values)).dt > 0
+    except IllPosedError:
+        if mode != "ignore":
+            raise
+        is_stable = True  # as stable as any other
+    return scheme if is_stable else _with_stepper(system, grid, boundary, space, "rk4")
 
 
 def _with_stepper(

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from functools import cached_property
 from typing import Any  # a progress bar of any kind, or None
 
 import numpy as np
 
 from pdenet.discrete import stability as stable
+from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.stability import Bound
 from pdenet.equation.values import Values, as_numpy, is_tensor
-from pdenet.errors import BlowUpError, GridError, InitialStateError, StabilityError
+from pdenet.errors import (
+    BlowUpError,
+    GridError,
+    IllPosedError,
+    InitialStateError,
+    StabilityError,
+    StabilityWarning,
+)
 from pdenet.simulate.arrays import Array, Arrays
 from pdenet.simulate.initial import read_initial
 from pdenet.simulate.program import Program
@@ -57,7 +66,6 @@ class Integrator:
         self._warned = False  # a run warns once, not at every step
         self.components = values.components
         self.is_torch = not isinstance(arrays, NumpyArrays)
-        self.check_memory(4, "a run")
         self.dt = dt if self.adapts else self.settled_dt(None, 0.0)
         if self.dt is not None:
             self.scheme = scheme.with_dt(self.dt)
@@ -100,7 +108,15 @@ class Integrator:
         """
         if self.dt_given is not None and self.mode == "ignore":
             return self.dt_given
-        bound, at = self._bound(state, t)
+        try:
+            bound, at = self._bound(state, t)
+        except IllPosedError as error:
+            if self.dt_given is None or self.mode == "refuse":
+                raise
+            if not self._warned:
+                warnings.warn(str(error), StabilityWarning, stacklevel=2)
+            self._warned = True
+            return self.dt_given
         if self.dt_given is not None:
             mode = self.mode if not self._warned else "ignore"
             stable.check(bound, self.dt_given, mode, self.scheme, self.values, at)
@@ -271,20 +287,27 @@ class Integrator:
         return state if state.ndim == self.scheme.grid.dimension + 1 else state.movedim(1, 0)
 
     def check_memory(self, copies: int, what: str) -> None:
-        """Refuse what would not fit into this machine's memory.
+        """Refuse what would not fit into this machine's memory; see `check_memory`."""
+        check_memory(self.values, self.scheme.grid, self.dtype, copies, what)
 
-        Raises:
-            GridError: the states need more bytes than there are.
-        """
-        count = len(self.values.components) * math.prod(self.scheme.grid.points)
-        needed = copies * count * self.dtype.itemsize
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if needed > available:
-            raise GridError(
-                f"{what} must fit into this machine's {available:,} bytes of memory; got "
-                f"{copies} states of {count * self.dtype.itemsize:,} bytes each, {needed:,} bytes; "
-                "use fewer points, float32, or save= to keep frames on disk"
-            )
+
+def check_memory(
+    values: Values, grid: Grid, dtype: np.dtype[Any], copies: int, what: str
+) -> None:
+    """Refuse what would not fit into this machine's memory.
+
+    Raises:
+        GridError: `copies` states need more bytes than there are.
+    """
+    size = len(values.components) * math.prod(grid.points) * dtype.itemsize
+    needed = copies * size
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        raise GridError(
+            f"{what} must fit into this machine's {available:,} bytes of memory; got {copies} "
+            f"states of {size:,} bytes each, {needed:,} bytes; use fewer points, float32, or save= "
+            "to keep frames on disk"
+        )
 
 
 def _finite(dt: float | None, interval: float = 1.0) -> float:

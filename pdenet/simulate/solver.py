@@ -19,7 +19,7 @@ from pdenet.equation.values import Values, bind
 from pdenet.errors import BackendError, BoundaryError, GridError, StabilityError, suggest
 from pdenet.simulate import running
 from pdenet.simulate.arrays import Array, Arrays
-from pdenet.simulate.integrator import Integrator
+from pdenet.simulate.integrator import Integrator, check_memory
 from pdenet.simulate.reference import NumpyArrays
 from pdenet.simulate.running import Origin
 from pdenet.simulate.times import check_dt
@@ -102,7 +102,9 @@ class Solver:
         arrays, numpy_dtype = _arrays(backend, dtype, device)
         conditions = resolve(boundary, pde.system, grid.axes) if grid.axes == pde.axes else {}
         bound = bind(pde.system, values, boundary_parameters(conditions, grid.axes))
-        scheme = stable.choose(bound.system, bound, grid, boundary, space, stepper)
+        # Before anything of the grid's size is made: the state, its copy and two stages.
+        check_memory(bound, grid, numpy_dtype, 4, "a run")
+        scheme = stable.choose(bound.system, bound, grid, boundary, space, stepper, stability)
         check_prefactors(scheme, bound)
         self.integrator = Integrator(scheme, bound, arrays, numpy_dtype, check_dt(dt), stability)
 

@@ -110,7 +110,7 @@ class Walls:
         return made
 
     def extend(self, array: Array, axis: int) -> Array:
-        """Return a coefficient with one more node at both ends, wrapped or extrapolated linearly."""
+        """Return a coefficient with one more node at both ends, wrapped or going on linearly."""
         place = -(axis + 1)
         points = array.shape[place]
         if points == 1:

@@ -193,8 +193,14 @@ PROBLEMS: tuple[Problem, ...] = (
         low={"x": 1.0, "y": 1.0},
         until=0.125,
     ),
-    # The wind blows inwards on all sides.
-    Problem("dilation", HYPERBOLIC, {"u": (1.0, 0.5)}, low={"x": -0.5, "y": -0.5}),
+    # The wind blows towards the origin, from high x and from high y.
+    Problem(
+        "dilation",
+        HYPERBOLIC,
+        {"u": (1.0, 0.5)},
+        posed={"u": {"x": HIGH, "y": HIGH}},
+        low={"x": 0.5, "y": 0.5},
+    ),
     Problem("advection", HYPERBOLIC, {"u": (1.0, 0.5)}, _LINE, {"u": {"x": LOW}}),
     # A grid Péclet number c h/D below 1 on all grids: the parts of order h² and h³ keep apart.
     Problem(

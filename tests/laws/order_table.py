@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,6 +98,8 @@ def left_out(cell: Cell) -> str | None:
         )
     if cell.kind != "periodic" and problem.exponent == DISPERSIVE:
         return "KdV is posed on periodic axes here: at walls u_xxx takes one and two conditions"
+    if cell.kind == "periodic" and problem.name in ("rotation", "dilation"):
+        return "the coefficients x and y are not periodic: they jump where the ends meet"
     if cell.kind == "free":
         if problem.exponent == PARABOLIC or not any(False in a for a in _ends(problem)):
             return "the equation takes a condition on every side"
