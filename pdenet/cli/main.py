@@ -73,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         with warnings.catch_warnings():
+            # NumPy's: what ceases to be finite ends in an error of ours, which says where.
+            warnings.simplefilter("ignore", RuntimeWarning)
             warnings.simplefilter("always", StabilityWarning)
             warnings.simplefilter("always", BoundaryWarning)
             warnings.showwarning = _show_warning

@@ -129,6 +129,11 @@ def _check_value(condition: object, value: object) -> None:
             f"the value of {kind} is a number, an array or a SymPy expression; got {value!r} "
             f"({type(value).__name__}); texts are read by pn.parse_expression"
         )
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "fiu":
+        raise BoundaryError(
+            f"the value of {kind} is an array of real numbers; got dtype {value.dtype}; convert it "
+            "with astype(float)"
+        )
     if isinstance(value, numbers.Real | np.ndarray) and not np.all(
         np.isfinite(np.asarray(value, dtype=np.float64))
     ):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdenet.discrete.amplification import SLACK, largest_step
-from pdenet.discrete.environment import constants, coordinates, tensors
+from pdenet.discrete.environment import check_prefactors, constants, coordinates, tensors
 from pdenet.discrete.estimate import Estimate, State, sizes
 from pdenet.discrete.frozen import Frozen, position_pairs
 from pdenet.discrete.linearise import depends_on_time, linearise
@@ -96,6 +96,7 @@ class Stability:
     """
 
     def __init__(self, scheme: Scheme, values: Values) -> None:
+        check_prefactors(scheme, values)  # a singular coefficient is named, not its infinite bound
         self.scheme = scheme
         self.values = values
         self.terms = linearise(scheme)

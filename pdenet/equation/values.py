@@ -218,11 +218,15 @@ def _tensor(parameter: Parameter, value: Any, system: System) -> Any:
             value = np.array(value.tolist(), dtype=object)
         try:
             array = np.array(value, dtype=object)
-        except ValueError as error:
+            is_ragged = any(isinstance(e, list | tuple) for e in array.flat)
+        except ValueError:
+            is_ragged = True
+        if is_ragged:
             raise ValuesError(
                 f"coefficient {parameter.name!r} is an array of shape "
-                f"({', '.join(map(str, parameter.shape))}); got rows of different lengths"
-            ) from error
+                f"({', '.join(map(str, parameter.shape))}); got rows of different lengths; make "
+                "them equal"
+            )
         if not array.size or any(isinstance(e, bool | np.bool_ | str) for e in array.flat):
             raise ValuesError(
                 f"coefficient {parameter.name!r} holds real numbers or expressions; got "

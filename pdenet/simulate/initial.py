@@ -150,11 +150,13 @@ def _check_dtype(array: np.ndarray, name: str) -> None:
 
 def _checked(array: np.ndarray, components: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray:
     _check_dtype(array, "")
-    bad = np.argwhere(~np.isfinite(array))
+    with np.errstate(over="ignore"):  # what is too large for the dtype is reported below
+        made = np.array(array, dtype=dtype)
+    bad = np.argwhere(~np.isfinite(made))
     if len(bad):
         place = tuple(int(k) for k in bad[0])
         raise InitialStateError(
-            f"an initial state is finite; got {array[place]} for component "
+            f"an initial state is finite in {dtype}; got {array[place]} for component "
             f"{components[place[0]]!r} at cell {place[1:]}; mend it"
         )
-    return np.array(array, dtype=dtype)
+    return made

@@ -291,9 +291,7 @@ class Integrator:
         check_memory(self.values, self.scheme.grid, self.dtype, copies, what)
 
 
-def check_memory(
-    values: Values, grid: Grid, dtype: np.dtype[Any], copies: int, what: str
-) -> None:
+def check_memory(values: Values, grid: Grid, dtype: np.dtype[Any], copies: int, what: str) -> None:
     """Refuse what would not fit into this machine's memory.
 
     Raises:

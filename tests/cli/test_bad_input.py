@@ -99,6 +99,10 @@ FILES: dict[str, tuple[str, str]] = {
         'equation = "u_t = u_xx"\ninitial = 1\n[grid]\nx = [0, 1, 9]\n[boundary]\nx = "periodic"',
         "needs its end",
     ),
+    "singular coefficient": (
+        'equation = "u_t = u_x/x"\ninitial = 1\ngrid.x = [-1, 1, 9]\nboundary.x = "free"',
+        "at cell (4,) (x = 0)",
+    ),
     "unknown axis": (
         'catalogue = "burgers_1d"\n[grid]\ny = [0, 1, 9]',
         "the axes of this equation",

@@ -3,6 +3,7 @@
 The ghost rules themselves are compared with loops over nodes in `tests/laws/test_backends.py`.
 """
 
+# ruff: noqa: E501 (tables read best with one case a line)
 from __future__ import annotations
 
 import math
@@ -178,7 +179,9 @@ def test_boundaries_print_as_they_are_written(boundary: Boundary, text: str) -> 
 # Ghost nodes -------------------------------------------------------------------------------------
 
 
-def ghost(condition: Any, h: float, width: int, degree: int, values: np.ndarray, g: float) -> list[float]:
+def ghost(
+    condition: Any, h: float, width: int, degree: int, values: np.ndarray, g: float
+) -> list[float]:
     rule = closure(condition, h, width, degree)
     return [
         sum(weight * values[m] for m, weight in rule.ghosts[k]) + rule.sources[k] * g
@@ -187,7 +190,9 @@ def ghost(condition: Any, h: float, width: int, degree: int, values: np.ndarray,
 
 
 @given(a=st.floats(-2, 2), b=st.floats(-2, 2), c=st.floats(-2, 2), h=st.floats(0.125, 1))
-def test_ghosts_of_walls_continue_what_satisfies_them(a: float, b: float, c: float, h: float) -> None:
+def test_ghosts_of_walls_continue_what_satisfies_them(
+    a: float, b: float, c: float, h: float
+) -> None:
     """A parabola a + b s + c s² (s into the box) goes on exactly through Neumann and Robin walls when
     it is even about the wall but for its slope, and through Dirichlet when it is odd but for its
     value. The numbers are below 40, so 1e-12 is rounding.

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any  # values of parameters, conditions of a side
 
 import numpy as np
@@ -23,7 +23,6 @@ from pdenet.discrete.boundary import (
     Dirichlet,
     Free,
     Neumann,
-    Periodic,
     Robin,
     ZeroPadding,
 )
@@ -81,7 +80,7 @@ class Oracle:
             h = (high - low) / (points if wraps else points - 1)
             self.h.append(h)
             self.nodes.append([low + k * h for k in range(points)])
-        self.equations = {}
+        self.equations: dict[str, sp.Expr | None] = {}
         for equation in self.pde.equations:
             left, right = equation.args
             assert isinstance(left, sp.Derivative)
@@ -206,9 +205,7 @@ class Oracle:
 
     def _difference(self, name: str, index: int, orders: Sequence[int], node: Node) -> float:
         """The product of one central difference along each axis."""
-        rows = [
-            CENTRAL[order, self.accuracy] if order else {0: 1.0} for order in orders
-        ]
+        rows = [CENTRAL[order, self.accuracy] if order else {0: 1.0} for order in orders]
         total = 0.0
         for steps in itertools.product(*rows):
             weight = math.prod(row[s] for row, s in zip(rows, steps, strict=True))
@@ -230,7 +227,8 @@ class Oracle:
         total = 0.0
         for term, indices in _terms(argument):
             names = [n for n in indices if n not in known]
-            across, along = [], []
+            across: list[sp.Expr] = []
+            along: list[sp.Expr] = []
             for factor in sp.Mul.make_args(term):
                 is_face = (
                     isinstance(factor, sp.Derivative) and _orders(factor, self.axes)[axis] == 1
@@ -268,9 +266,11 @@ class Oracle:
         if scalars:
             made = math.prod(self._value(f, node, known) for f in (*rest, *scalars))
         else:
-            made = self._beyond(lambda n: math.prod(self._value(f, n, known) for f in rest), axis, node)
+            made = self._beyond(
+                lambda n: math.prod(self._value(f, n, known) for f in rest), axis, node
+            )
         for entry in entries:
-            made *= self._beyond(lambda n, e=entry: self._value(e, n, known), axis, node)
+            made *= self._beyond(partial(self._value, entry, known=known), axis, node)
         for factor in with_fields:
             if factor not in scalars:
                 accuracy, self.accuracy = self.accuracy, 2
@@ -311,7 +311,9 @@ class Oracle:
                 continue
 
             def inner(m: int, axis: int = axis) -> float:
-                return self.at(name, index, tuple(m if a == axis else n for a, n in enumerate(node)))
+                return self.at(
+                    name, index, tuple(m if a == axis else n for a, n in enumerate(node))
+                )
 
             if self.periodic[axis]:
                 return inner(k % points)
@@ -371,9 +373,7 @@ class Oracle:
                 elif symbol.name in self.axes:
                     a = self.axes.index(symbol.name)
                     there = 0 if end == 0 else self.grid.points[axis] - 1
-                    table[symbol] = (
-                        self.nodes[axis][there] if a == axis else self._place(a, node)
-                    )
+                    table[symbol] = self.nodes[axis][there] if a == axis else self._place(a, node)
                 else:
                     table[symbol] = float(self.values[symbol.name])
             return float(value.subs(table))

@@ -44,25 +44,26 @@ stable step. The error is the L2 norm over the box, by the trapezoidal rule, ove
 u_t included. The observed order, log(e₃/e₄)/log(h₃/h₄) on the last pair of grids, lies within
 {tolerance} of
 
-$$p = \\min(\\text{{order in space}},\\ \\text{{order of the error of dt}},\\ \\text{{order at the walls}}).$$
+$$p = \\min(\\text{{order in space}},\\ \\text{{order of the error of dt}},\\
+  \\text{{order at the walls}}).$$
 
 Order in space
 : 2, 4, 6 for `central2`, `central4`, `central6`; 2 for `nine_point`; 1 for `upwind` and
-  `lax_friedrichs`. Divergence form is a compact difference of fluxes of order 2, whichever is chosen.
+  `lax_friedrichs`. Divergence form is a compact difference of fluxes, 2 whichever is chosen.
 
 Order of the error of dt
-: the stepper's order (`euler` and `symplectic_euler` 1, `leapfrog` and `heun` 2, `ssprk3` 3, `rk4` 4)
-  times 1, 2 or 3, as dt is proportional to h, h² or h³.
+: the stepper's order (`euler` and `symplectic_euler` 1, `leapfrog` and `heun` 2, `ssprk3` 3,
+  `rk4` 4) times 1, 2 or 3, as dt is proportional to h, h² or h³.
 
 Order at the walls
 : 2, for Dirichlet, Neumann, Robin and, against the solution on the domain widened by h,
-  ZeroPadding; with no limit on periodic axes. Three cases differ, all with `central4` and `central6`,
-  whose stencils reach a second ghost node, and all for a reason:
+  ZeroPadding; with no limit on periodic axes. Three cases differ, all with `central4` and
+  `central6`, whose stencils reach a second ghost node, and all for a reason:
 
-  - Neumann and Robin, equations without second derivatives: **3**. The ghost nodes are off by O(h³),
-    a first derivative by O(h²) at a few nodes, and that gains an order.
-  - ZeroPadding: **1**. The first ghost node stands on the wall, where the solution is 0; the second
-    is 0 too, where the odd continuation of the solution is −h ∂u/∂n.
+  - Neumann and Robin, equations without second derivatives: **3**. The ghost nodes are off by
+    O(h³), a first derivative by O(h²) at a few nodes, and that gains an order.
+  - ZeroPadding: **1**. The first ghost node stands on the wall, where the solution is 0; the
+    second is 0 too, where the odd continuation of the solution is −h ∂u/∂n.
   - ZeroPadding, Eqs. (1) to (5), not in divergence form: **3/2**. Their speeds are linear in u and
     vanish where u does. The error just described stays where it arises, O(h) at a fixed number of
     nodes, and the square root of the part of the box that they fill is O(√h).
@@ -81,10 +82,10 @@ Waves
   switched on at t = 0 would run on as a front of height O(h²), of which the state holds the time
   derivative: O(h^(3/2)) in L2, although u itself has order 2.
 
-Two schemes do better than the table on special equations. For unforced periodic heat with
-D dt/h² = 1/6 forward Euler has order 4, with `central2` in one dimension and with `nine_point` in two:
-the error of dt cancels that of the differences. Against the wall that a reader of the grid might
-think of, its end nodes, ZeroPadding has order 1.
+Two orders are not in the table. For unforced periodic heat with
+D dt/h² = 1/6 forward Euler has order 4, with `central2` in one dimension and with `nine_point` in
+two: the error of dt cancels that of the differences. Against a wall at the grid's end nodes
+ZeroPadding has order 1.
 
 In the tables "2 (1.998)" means p = 2 and an observed order of 1.998. Letters are reasons:
 """

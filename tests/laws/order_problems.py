@@ -106,7 +106,7 @@ def solved(problem: Problem, kind: str, is_fast: bool = False) -> Forced:
 
 
 def _exact(problem: Problem, kind: str, is_fast: bool) -> Exact:
-    start, frequency = sp.S.One, sp.S.One
+    start, frequency = sp.S.One, sp.Integer(4 if is_fast else 1)
     if problem.exponent == HYPERBOLIC and kind == "periodic":
         # No wave of the equations keeps step with it.
         frequency = sp.Integer(20 if is_fast else 5)

@@ -13,9 +13,9 @@ import numpy as np
 
 from pdenet.discrete.scheme import SchemeProduct, SchemeTerm, StencilUse
 from pdenet.equation.system import FREE_INDEX
+from pdenet.simulate.integrator import Integrator
 from pdenet.simulate.program import Program, _Moment
 from pdenet.simulate.reference import NumpyArrays
-from pdenet.simulate.integrator import Integrator
 
 
 def step_scale(solver: Integrator, state: np.ndarray, t: float, dt: float) -> float:
@@ -66,7 +66,9 @@ class _Sizes:
             if not width:
                 continue
             if low.wraps:
-                nodes = [np.take(field, [(k) % points], place) for k in range(-width, points + width)]
+                nodes = [
+                    np.take(field, [(k) % points], place) for k in range(-width, points + width)
+                ]
                 field = np.concatenate(nodes, place)
                 continue
             parts = {}
@@ -148,7 +150,9 @@ class _Sizes:
         for axis, points in enumerate(scheme.grid.points):
             more = 1 if axis == own else 0
             start = scheme.width[axis] - more
-            total = np.take(total, np.arange(start, start + points + 2 * more), total.ndim - 1 - axis)
+            total = np.take(
+                total, np.arange(start, start + points + 2 * more), total.ndim - 1 - axis
+            )
         total = total * factor.stencil.scale(scheme.spacing)
         if factor.function is None:
             return total

@@ -95,7 +95,10 @@ def test_an_unstable_step_that_was_asked_for_blows_up_and_says_so(backend: str) 
 
 def test_the_cell_is_in_array_order_and_the_place_in_coordinates() -> None:
     pde = pn.PDE(sp.Eq(w.diff(t), sp.exp(w)))
-    grid, boundary = pn.Grid(x=(0, 1, 4), y=(0, 1, 8)), pn.Boundary(x=pn.Periodic(), y=pn.Periodic())
+    grid, boundary = (
+        pn.Grid(x=(0, 1, 4), y=(0, 1, 8)),
+        pn.Boundary(x=pn.Periodic(), y=pn.Periodic()),
+    )
     start = sp.Piecewise((1000, (x > 0.4) & (x < 0.6) & (y > 0.7)), (0, True))
     solver = pde.to_solver(grid, boundary, stepper="euler", dt=0.1, stability="ignore")
     with pytest.raises(BlowUpError) as caught:

@@ -127,7 +127,9 @@ def test_vector_systems_in_divergence_form_conserve(data: st.DataObject) -> None
     values = {name: random.uniform(-1, 1, (2, 2)) for name in names}
     grid = data.draw(grids(2, 6, 8))
     u = data.draw(states(2, 2, 0.1)).on(grid.shape)
-    check_conserved(Problem(pde, 2, values), grid, u, stepper="rk4", dt=0.01 * min(grid.spacing(periodic(2))))
+    check_conserved(
+        Problem(pde, 2, values), grid, u, stepper="rk4", dt=0.01 * min(grid.spacing(periodic(2)))
+    )
 
 
 def test_insulated_diffusion_conserves_the_trapezoidal_sum() -> None:
@@ -152,7 +154,10 @@ def test_the_advective_form_does_not_conserve() -> None:
     at = 2 * np.pi * np.arange(9) / 9
     u = (0.25 * np.sin(at) + 0.125 * np.cos(2 * at + 1))[None]
     pde = PDE(
-        sp.Eq(sp.Function("u")(t, x).diff(t), sp.Function("u")(t, x) ** 2 * sp.Function("u")(t, x).diff(x))
+        sp.Eq(
+            sp.Function("u")(t, x).diff(t),
+            sp.Function("u")(t, x) ** 2 * sp.Function("u")(t, x).diff(x),
+        )
     )
     solver = integrator(pde, grid, periodic(1), stepper="euler", dt=0.1)
     moved = u

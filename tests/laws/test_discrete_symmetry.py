@@ -104,9 +104,7 @@ def test_the_wave_system_commutes_with_the_square_when_its_vectors_turn_along(
     left = np.random.default_rng(5).standard_normal((3, N, N))
 
     def moved(state: np.ndarray) -> np.ndarray:
-        return np.concatenate(
-            [turned(state[:1], *symmetry), turned_vector(state[1:], *symmetry)]
-        )
+        return np.concatenate([turned(state[:1], *symmetry), turned_vector(state[1:], *symmetry)])
 
     right = moved(left)
     for _ in range(100):

@@ -85,7 +85,11 @@ def test_an_advected_wave_is_multiplied_by_the_schemes_factor(space: str, steppe
     grid, c, dt = Grid(x=(0, 1, 20)), 0.8, 0.01
     (at,) = grid.nodes(periodic(1))
     h, k = 1 / 20, 2 * np.pi * 3
-    weights = {"central2": (1 / 2,), "central4": (2 / 3, -1 / 12), "central6": (3 / 4, -3 / 20, 1 / 60)}
+    weights = {
+        "central2": (1 / 2,),
+        "central4": (2 / 3, -1 / 12),
+        "central6": (3 / 4, -3 / 20, 1 / 60),
+    }
     slope = sum(2 * w * np.sin((j + 1) * k * h) for j, w in enumerate(weights[space])) / h
     z = -1j * c * slope * dt
     order = {"euler": 1, "heun": 2, "ssprk3": 3, "rk4": 4}[stepper]
@@ -172,7 +176,9 @@ def test_rotation_turns_as_the_formula_says(direction: int) -> None:
     assert np.abs(found - exact).max() < 0.01
 
 
-@pytest.mark.parametrize("family", [hyperbolic_systems, parabolic_systems], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "family", [hyperbolic_systems, parabolic_systems], ids=lambda f: f.__name__
+)
 @pytest.mark.parametrize("dimension", [1, 2])
 @given(data=st.data())
 def test_linear_systems_approach_the_exact_solution_at_their_order(

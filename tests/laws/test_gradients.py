@@ -98,7 +98,9 @@ def test_gradients_reach_the_state_and_every_parameter(name: str) -> None:
 
 def test_gradients_reach_values_given_as_tensors_in_the_boundary() -> None:
     def stepped(low: torch.Tensor, slope: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
-        boundary = Boundary(x=(Dirichlet(low), Neumann(slope)), y=(Neumann(side), Robin(1, 2, side)))
+        boundary = Boundary(
+            x=(Dirichlet(low), Neumann(slope)), y=(Neumann(side), Robin(1, 2, side))
+        )
         solver = integrator(catalogue["heat"], GRID, boundary, backend="torch", dt=0.01)
         made: torch.Tensor = solver.advance(random(1, 6, 5).detach(), 0.02)
         return made
@@ -208,7 +210,10 @@ def test_parameters_and_states_have_agreeing_derivatives_over_200_steps() -> Non
     right = sum(float((v * b).sum()) for v, b in zip(directions, backward, strict=True))
     plain = tuple(one.detach() for one in inputs)
     with torch.autograd.forward_ad.dual_level():
-        duals = [torch.autograd.forward_ad.make_dual(p, v) for p, v in zip(plain, directions, strict=True)]
+        duals = [
+            torch.autograd.forward_ad.make_dual(p, v)
+            for p, v in zip(plain, directions, strict=True)
+        ]
         forward = torch.autograd.forward_ad.unpack_dual(advanced(*duals)).tangent
     left = float((forward * w).sum())
     assert abs(left - right) <= 1e-12 * float(forward.norm() * w.norm()), (left, right)

@@ -61,6 +61,7 @@ def test_different_equations_are_different() -> None:
 
 def test_divergence_form_is_another_scheme_than_the_product_rule() -> None:
     """∂x(u²/2) and u ∂x u are equal as functions, not as schemes: both are kept as written."""
+
     def written(right: sp.Expr) -> pn.PDE:
         return pn.PDE(sp.Eq(U.diff(T), right))
 

@@ -3,6 +3,7 @@
 Equations have `tests/equation/test_bad_equations.py`, boundaries `tests/discrete/test_boundary.py`.
 """
 
+# ruff: noqa: E501 (tables read best with one case a line)
 from __future__ import annotations
 
 import math
@@ -110,8 +111,8 @@ CASES = [
     Case("the nine-point Laplacian in one dimension", lambda: heat(space="nine_point"), SchemeError, ("two dimensions", "central2")),
     Case("upwind of a varying matrix", lambda: pn.catalogue["shallow_water"].to_solver(PLANE, TORUS, space="upwind"), SchemeError, ("upwind", "got", "central2")),
     Case("an unknown mode", lambda: heat(stability="strict"), StabilityError, ("'strict'", "refuse, warn, ignore")),
-    Case("backward heat", lambda: heat(values={"D": -1}), IllPosedError, ("u_xx",)),
-    Case("backward heat by a coefficient", lambda: VARIABLE.to_solver(GRID, RING, values={"k": x - 2}), IllPosedError, ("u_xx",)),
+    Case("backward heat", lambda: heat(values={"D": -1}), IllPosedError, ("equation of u", "grow without bound", "change the sign")),
+    Case("backward heat by a coefficient", lambda: VARIABLE.to_solver(GRID, RING, values={"k": x - 2}), IllPosedError, ("equation of u", "grow without bound", "change the sign")),
     # Back ends
     Case("an unknown back end", lambda: heat(backend="nunpy"), BackendError, ("'nunpy'", "Did you mean 'numpy'?")),
     Case("an unknown dtype", lambda: heat(dtype="float16"), BackendError, ("'float16'", "float32")),
@@ -123,8 +124,9 @@ CASES = [
         Case(f"dt = {dt!r}", lambda dt=dt: heat(dt=dt), TimeError, ("dt", repr(dt), "auto"))  # type: ignore[misc]
         for dt in (math.nan, math.inf, -math.inf, 0, -0.1, True, "fast", None, 1j, [0.1])
     ),
-    Case("dt above the bound", lambda: heat(dt=0.5, stepper="euler"), StabilityError, ("dt = 0.5", "0.0617", "forward Euler", 'stepper="rk4"')),
-    Case("no stable dt", lambda: ADVECTION.to_solver(GRID, RING, stepper="euler", space="central2"), StabilityError, ("forward Euler", "rk4", "upwind")),
+    Case("dt above the bound", lambda: heat(dt=0.7, stepper="euler"), StabilityError, ("dt = 0.7", "0.0617", "forward Euler", "use dt <=")),
+    Case("dt that another stepper takes", lambda: heat(dt=0.07, stepper="euler"), StabilityError, ("dt = 0.07", 'stepper="rk4"')),
+    Case("no stable dt", lambda: ADVECTION.to_solver(GRID, RING, stepper="euler", space="central2"), StabilityError, ("forward Euler", "every dt", 'stepper="rk4"')),
     # Times of a run
     *(
         Case(f"until = {until!r}", start(until=until), TimeError, ("until", repr(until)))
@@ -175,7 +177,9 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_bad_input_ends_in_one_clear_error(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_input_ends_in_one_clear_error(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

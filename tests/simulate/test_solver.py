@@ -45,7 +45,9 @@ def test_every_that_divides_the_run_up_to_rounding_adds_no_frame() -> None:
 
 
 @pytest.mark.parametrize(("until", "every"), [(1.0, 1 / 3), (0.7, 0.1), (2.1, 0.7), (1e-3, 1e-4)])
-def test_times_are_exact_products_and_the_end_is_the_one_asked_for(until: float, every: float) -> None:
+def test_times_are_exact_products_and_the_end_is_the_one_asked_for(
+    until: float, every: float
+) -> None:
     times = outputs(0.0, 0.0, every, until)
     assert times[-1] == until
     assert len(times) == round(until / every) + 1
@@ -248,7 +250,9 @@ _FINE = pn.Grid(x=(0, 1, 20))
 
 
 def _growing(mode: str, dt: float | str = 0.02, **options: Any) -> pn.Solver:
-    return _GROWING.to_solver(_FINE, RING, stepper="rk4", space="central2", dt=dt, stability=mode, **options)
+    return _GROWING.to_solver(
+        _FINE, RING, stepper="rk4", space="central2", dt=dt, stability=mode, **options
+    )
 
 
 def test_a_fixed_dt_is_refused_in_the_step_where_it_passes_the_bound() -> None:
