@@ -91,8 +91,8 @@ def _select(conditions: Sequence[Any], choices: Sequence[Any], default: float = 
     return made
 
 
-class _Logical:
-    """`numpy.logical_and` or `logical_or`, whose `reduce` takes conditions of different shapes."""
+class Logical:
+    """Logical and, or or, as generated code calls them: `reduce` over conditions of any shapes."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
@@ -108,13 +108,16 @@ class FunctionTable(dict[str, Callable[..., Any]]):
     __hash__ = object.__hash__  # type: ignore[assignment]  # tables are constants of a back end
 
 
-NUMPY = FunctionTable(
-    Max=fold(np.maximum),
-    Min=fold(np.minimum),
-    select=_select,
-    logical_and=_Logical(np.logical_and),
-    logical_or=_Logical(np.logical_or),
-)
+_NUMPY: dict[str, Any] = {
+    "Max": fold(np.maximum),
+    "Min": fold(np.minimum),
+    "select": _select,
+    "logical_and": Logical(np.logical_and),
+    "logical_or": Logical(np.logical_or),
+}
+
+NUMPY = FunctionTable(_NUMPY)
+"""What NumPy's own functions do not do, or do for arrays of one shape only."""
 
 
 @lru_cache(maxsize=4096)

@@ -218,10 +218,10 @@ def _tensor(parameter: Parameter, value: Any, system: System) -> Any:
             value = np.array(value.tolist(), dtype=object)
         try:
             array = np.array(value, dtype=object)
-            is_ragged = any(isinstance(e, list | tuple) for e in array.flat)
         except ValueError:
-            is_ragged = True
-        if is_ragged:
+            array = np.empty(1, dtype=object)
+            array[0] = []
+        if any(isinstance(e, list | tuple) for e in array.flat):
             raise ValuesError(
                 f"coefficient {parameter.name!r} is an array of shape "
                 f"({', '.join(map(str, parameter.shape))}); got rows of different lengths; make "

@@ -11,7 +11,7 @@ import torch
 
 from pdenet.discrete import environment
 from pdenet.discrete.scheme import Scheme
-from pdenet.equation.functions import FunctionTable, evaluate, fold, symbol_names
+from pdenet.equation.functions import FunctionTable, Logical, evaluate, fold, symbol_names
 from pdenet.equation.values import Values, is_tensor
 
 
@@ -129,20 +129,6 @@ def _select(conditions: Sequence[Any], choices: Sequence[Any], default: float = 
     return made
 
 
-class _Logical:
-    """What NumPy's `logical_and.reduce` is called for in generated code."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-
-    def reduce(self, arguments: Sequence[Any]) -> Any:
-        """Fold the function over the arguments."""
-        made = arguments[0]
-        for one in arguments[1:]:
-            made = self._function(made, one)
-        return made
-
-
 _PLAIN = {
     "sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos",
     "arctan": "atan", "arctan2": "atan2", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
@@ -165,8 +151,8 @@ _OTHERS: dict[str, Any] = {
     "greater_equal": _of_both(torch.ge, lambda a, b: a >= b),
     "equal": _of_both(torch.eq, lambda a, b: a == b),
     "not_equal": _of_both(torch.ne, lambda a, b: a != b),
-    "logical_and": _Logical(lambda a, b: a & b),
-    "logical_or": _Logical(lambda a, b: a | b),
+    "logical_and": Logical(lambda a, b: a & b),
+    "logical_or": Logical(lambda a, b: a | b),
     "logical_not": lambda a: ~a if isinstance(a, torch.Tensor) else not a,
     "select": _select,
 }

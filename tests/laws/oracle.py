@@ -236,7 +236,7 @@ class Oracle:
                 (across if is_face else along).append(factor)
             for choice in itertools.product(*(range(self._size(term, n)) for n in names)):
                 env = {**known, **dict(zip(names, choice, strict=True))}
-                mean = 0.5 * sum(self._at_nodes(along, axis, n, env) for n in (low, high))
+                mean = 0.5 * math.fsum(self._at_nodes(along, axis, n, env) for n in (low, high))
                 for factor in across:
                     name = _name(factor.expr)
                     index = env[str(factor.expr.index)] if isinstance(factor.expr, Component) else 0
@@ -266,9 +266,11 @@ class Oracle:
         if scalars:
             made = math.prod(self._value(f, node, known) for f in (*rest, *scalars))
         else:
-            made = self._beyond(
-                lambda n: math.prod(self._value(f, n, known) for f in rest), axis, node
-            )
+
+            def without_fields(n: Node) -> float:
+                return math.prod(self._value(f, n, known) for f in rest)
+
+            made = self._beyond(without_fields, axis, node)
         for entry in entries:
             made *= self._beyond(partial(self._value, entry, known=known), axis, node)
         for factor in with_fields:
@@ -355,7 +357,7 @@ class Oracle:
     def _given(
         self, condition: Any, name: str, axis: int, end: int, node: Node, time_derivative: int = 0
     ) -> float:
-        """g at a node of the side; beyond an earlier wall an expression goes on, an array linearly."""
+        """g at a node of the side; beyond an earlier wall it goes on, an array linearly."""
         value = condition.value
         implied = name not in self.boundary.sides[self.axes[axis]]
         is_rate = name.endswith("_t") and (
@@ -479,8 +481,8 @@ class Oracle:
         if stepper == "symplectic_euler":
             return drift(kick(state, t, dt, t + dt), t + dt, dt, t + dt)
         assert stepper == "leapfrog"
-        half = kick(state, t, dt / 2, t + dt / 2)
-        return kick(drift(half, t + dt / 2, dt, t + dt), t + dt, dt / 2, t + dt)
+        kicked = kick(state, t, dt / 2, t + dt / 2)
+        return kick(drift(kicked, t + dt / 2, dt, t + dt), t + dt, dt / 2, t + dt)
 
 
 def _name(expr: sp.Expr) -> str:

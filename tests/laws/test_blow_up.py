@@ -150,7 +150,7 @@ _ADAPTIVE = pn.catalogue["burgers_1d"]  # its bound depends on the state
 _FIXED = pn.catalogue.build("heat", dimension=1)
 _GRID = pn.Grid(x=(0, 1, 24))
 _START = sp.sin(2 * sp.pi * x) + sp.cos(6 * sp.pi * x) / 3
-_RUN: dict[str, float] = {"until": 0.2, "every": 0.03}  # the last interval is shorter
+_RUN: dict[str, Any] = {"until": 0.2, "every": 0.03}  # the last interval is shorter
 
 
 def _solver(kind: str, backend: str) -> pn.Solver:
@@ -226,8 +226,10 @@ def test_a_run_is_resumed_only_by_the_solver_it_came_from(change: str, tmp_path:
     elif change == "boundary":
         wall = pn.Boundary(x=pn.Neumann(0))
     else:
-        options = {"values": {"values": {"D": 0.05}}, "stepper": {"stepper": "rk4"}, "dt": {"dt": 1e-3},
-                   "dtype": {"dtype": "float32"}}[change]  # fmt: skip
+        changes: dict[str, Any] = {
+            "values": {"D": 0.05}, "stepper": "rk4", "dt": 1e-3, "dtype": "float32",
+        }  # fmt: skip
+        options = {change: changes[change]}
     with pytest.raises(ResultError, match="come from this solver"):
         _FIXED.to_solver(grid, wall, **options).resume(path)
 
@@ -242,7 +244,8 @@ _CHILD = """
     name, backend, path = sys.argv[1:]
     grid, wall = pn.Grid(x=(0, 1, 24)), pn.Boundary(x=pn.Periodic())
     if name == "adaptive":
-        solver = pn.catalogue["burgers_1d"].to_solver(grid, wall, values={"nu": 0.02}, backend=backend)
+        burgers = pn.catalogue["burgers_1d"]
+        solver = burgers.to_solver(grid, wall, values={"nu": 0.02}, backend=backend)
     else:
         solver = pn.catalogue.build("heat", dimension=1).to_solver(grid, wall, backend=backend)
     append = FrameWriter.append

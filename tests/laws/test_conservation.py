@@ -1,8 +1,8 @@
 """What leaves one cell enters the next: sums over a periodic grid stay what they were.
 
-A step adds to each node differences whose sum over the grid vanishes in exact arithmetic. Each of the
-N additions is rounded to eps |u| at most, and the differences themselves to a few eps of |u|, so the
-sum may drift by a few eps Σ|u| a step; 8 is the bound that is asked for.
+A step adds to each node differences whose sum over the grid vanishes in exact arithmetic. Each
+addition is rounded to eps |u| at most, and the differences themselves to a few eps of |u|, so the
+sum may drift by a few eps Σ|u| a step; 8 allows for the ten terms of the longest right sides.
 """
 
 from __future__ import annotations

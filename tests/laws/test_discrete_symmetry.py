@@ -144,6 +144,34 @@ def test_divergence_form_commutes_with_the_square(wall: str, symmetry: tuple[int
     np.testing.assert_array_equal(turned(left[0], *symmetry), right[0])
 
 
+_MANY_TERMS = {
+    # The order in which terms are added shows only with more than two of them.
+    "reaction": lambda f: f.diff(x, 2) + f.diff(y, 2) + f - f**3,
+    "fourth order": lambda f: (
+        f / 4 - f**3 - 2 * f.diff(x, 2) - 2 * f.diff(y, 2)
+        - f.diff(x, 4) - 2 * f.diff(x, 2, y, 2) - f.diff(y, 4)
+    ),
+    "eikonal": lambda f: f.diff(x) ** 2 + f.diff(y) ** 2 + f.diff(x, 2) + f.diff(y, 2) + f,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("symmetry", D4, ids=lambda s: f"{90 * s[0]}{'m' if s[1] else ''}")
+@pytest.mark.parametrize("wall", ["Periodic", "Neumann"])
+@pytest.mark.parametrize("name", _MANY_TERMS)
+def test_sums_of_many_terms_commute_with_the_square(
+    name: str, wall: str, symmetry: tuple[int, bool]
+) -> None:
+    u = sp.Function("u")(t, x, y)
+    pde = PDE(sp.Eq(u.diff(t), _MANY_TERMS[name](u)))
+    grid, start = nodes(wall == "Periodic")
+    boundary = Boundary(x=_WALLS[wall], y=_WALLS[wall])
+    solver = integrator(pde, grid, boundary, dt=1e-5, stepper="rk4")
+    left, right = start[None], turned(start, *symmetry)[None].copy()
+    for _ in range(50):
+        left, right = solver.step(left), solver.step(right)
+    np.testing.assert_array_equal(turned(left[0], *symmetry), right[0])
+
+
 def _heat_3d() -> Callable[[np.ndarray], np.ndarray]:
     grid = Grid(**dict.fromkeys("xyz", (0, 1, 7)))
     boundary = Boundary(x=Periodic(), y=Periodic(), z=Periodic())

@@ -1,8 +1,8 @@
-"""Simulations against solutions that are known: of the scheme to rounding, of the equation to order.
+"""Simulations against known solutions: of the scheme to rounding, of the equation to order.
 
-A wave on a periodic grid, or a mode between walls, stays one: what a scheme does to it is a formula.
-Against that formula only rounding is allowed. Against the equation's own solution the error must
-fall at the scheme's order.
+A wave on a periodic grid, or a mode between walls, stays one: what a scheme does to it is a
+formula. Against that formula only rounding is allowed. Against the
+equation's own solution the error must fall at the scheme's order.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def test_a_standing_wave_is_reached_at_second_order() -> None:
 
 
 def test_a_gaussian_comes_back_after_one_turn() -> None:
-    """u_t = x u_y − y u_x turns the picture once in 2π; central4 with RK4 brings it back at order 4."""
+    """u_t = x u_y − y u_x turns the picture once in 2π; central4 with RK4 is of order 4."""
     x, y = sp.symbols("x y")
     gaussian = sp.exp(-12 * ((x - sp.Rational(2, 5)) ** 2 + y**2))
     errors = []

@@ -322,14 +322,10 @@ def test_boundary_values_of_every_sort_have_order_two(kind: type, given: str) ->
     def walls(grid: pn.Grid) -> pn.Boundary:
         y = np.linspace(0, 1, grid.points[1])
         made = [
-            {
-                "number": lambda e: float(e),
-                "array": lambda e: sp.lambdify(Y, e)(y),
-                "expression": lambda e: e,
-            }[given](e)
+            np.array([float(e.subs(Y, node)) for node in y]) if given == "array" else e
             for e in (at_low, at_high)
         ]
-        pair = tuple(kind(value) for value in made)
+        pair = tuple(kind(float(value) if given == "number" else value) for value in made)
         others = _sides(exact, {"y": ("dirichlet", "dirichlet")})(grid)
         return pn.Boundary(x=pair, y=others.sides["y"])
 

@@ -313,6 +313,32 @@ def test_automatic_steps_follow_the_bound_and_land_on_the_outputs(
         assert np.abs(ends - time).min() < 1e-12
 
 
+def test_a_bound_that_falls_in_time_is_found_anew_at_each_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """u_t = (1 + t) u_xx: dt ≤ h²/(2 (1 + t)), with the bound taken where the step begins."""
+    pde = pn.PDE(sp.Eq(u.diff(t), (1 + t) * u.diff(x, 2) / 100))
+    solver = pde.to_solver(_FINE, RING, stepper="euler")
+    steps: list[tuple[float, float]] = []
+    step = solver.integrator.program.step
+
+    def watched(state: Any, at: float, dt: float) -> Any:
+        steps.append((at, dt))
+        return step(state, at, dt)
+
+    monkeypatch.setattr(solver.integrator.program, "step", watched)
+    solver.run(_ONE, until=2.0, every=1.0)
+    longest = [0.9 * 100 / 20**2 / (2 * (1 + at)) for at, _ in steps]
+    assert len(steps) > 20
+    assert all(dt <= most * (1 + 1e-6) for (_, dt), most in zip(steps, longest, strict=True))
+    # Shortened at most by the equal division of what is left to the next output.
+    assert all(dt > 0.75 * most for (_, dt), most in zip(steps[:5], longest, strict=False))
+    fixed = pde.to_solver(_FINE, RING, stepper="euler", dt=0.06)
+    with pytest.raises(StabilityError, match=r"0\.06 is above"):
+        fixed.run(_ONE, until=2.0)  # fine until (1 + t) · 0.06 · 2 > h² · 100
+    assert fixed.run(_ONE, until=1.0).times[-1] == 1.0
+
+
 def test_the_mean_grows_as_its_source_says() -> None:
     """Independent of the steps: u u_x and u_xx have no mean on a ring, so the mean is 1 + 2 t."""
     result = _growing("refuse", "auto").run(_ONE, until=3.0, every=1.0)
