@@ -19,7 +19,7 @@ _BUILDERS: Mapping[str, Callable[..., PDE]] = {**CLASSICAL, **QUASILINEAR}
 
 
 class Catalogue(Mapping[str, PDE]):
-    """A read-only mapping from names to `PDE`s.
+    """A read-only mapping from names to equations, each a `PDE`.
 
     `catalogue[name]` is the equation with its default options, always the same object;
     `catalogue.build(name, dimension=1)` makes a variant.

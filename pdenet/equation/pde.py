@@ -51,7 +51,7 @@ class PDE:
     """A quasi-linear system of evolution equations, ∂u/∂t = F(x, t, u, ∂u, …).
 
     Args:
-        equations: one `sympy.Eq`, several, or `Eq`s of matrices. An equation of second order in
+        equations: one `sympy.Eq`, several, or one of matrices. An equation of second order in
             time becomes two of first order; the generated component is named "u_t".
         name: a short name for messages and files.
         defaults: values that parameters have when `values=` leaves them out.
