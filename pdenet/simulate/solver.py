@@ -65,7 +65,7 @@ class Solver:
         ...     grid, pn.Boundary(x=pn.Dirichlet(0)), values={"D": 1}
         ... )
         >>> result = solver.run(sp.sin(sp.pi * sp.Symbol("x")), until=0.1)
-        >>> round(float(result.final.max() / np.exp(-np.pi**2 * 0.1)), 3)
+        >>> round(float(result.final.max() / np.exp(-np.pi**2 * 0.1)), 2)
         1.0
     """
 

@@ -87,7 +87,7 @@ D dt/h² = 1/6 forward Euler has order 4, with `central2` in one dimension and w
 two: the error of dt cancels that of the differences. Against a wall at the grid's end nodes
 ZeroPadding has order 1.
 
-In the tables "2 (1.998)" means p = 2 and an observed order of 1.998. Letters are reasons:
+An entry is p, and in brackets the observed order. Letters are reasons:
 """
 
 

@@ -35,9 +35,11 @@ from tests.laws.order_table import (
     box,
     cells,
     claimed,
+    integrator,
     left_out,
     measure,
     norm,
+    solution_of,
 )
 
 ACCURACY_PAGE = Path(__file__).resolve().parents[2] / "docs" / "accuracy.md"
@@ -85,6 +87,27 @@ def test_orders_on_the_page_lie_within_the_tolerance() -> None:
     assert len(shown) == len(CELLS)
     # Half of the last printed digit.
     assert [s for s in shown if abs(float(s[0]) - float(s[1])) > TOLERANCE + 0.0005] == []
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.row)
+def test_what_is_measured_is_what_the_solver_does_within_its_bound(problem: Problem) -> None:
+    cell = next(
+        c for c in CELLS if c.problem is problem and c.space == "central2" and c.stepper == "rk4"
+    )
+    grid = box(problem, cell.kind, 16)
+    solution = solution_of(cell, problem)
+    dt = problem.until / 10_000
+    measured, state = integrator(cell, problem, grid, dt)
+    solver = solution.pde.to_solver(
+        grid,
+        measured.scheme.boundary,
+        values=solution.values,
+        space=cell.space,
+        stepper=cell.stepper,
+        dt=dt,
+        stability="refuse",
+    )
+    assert np.array_equal(solver.step(state), measured.step(state))
 
 
 # What is left out because the library refuses it, by the first words of the reason.
