@@ -62,6 +62,7 @@ def read_initial(
                 f"an initial state has the shape {shape}, ({', '.join(values.components[:4])}"
                 f"{', …' if len(values.components) > 4 else ''}) on the grid; got shape "
                 f"{array.shape}; reshape or resample it"
+                + ("" if array.ndim <= len(shape) else ", or take solver.advance for a batch")
             )
     elif isinstance(initial, Sequence | sp.Tuple):
         names = written if len(initial) == len(written) else list(system.field_names)
