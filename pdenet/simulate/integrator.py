@@ -32,6 +32,9 @@ from pdenet.simulate.times import check_interval, num_steps
 SAFETY = 0.9
 """The part of the stable time step that `dt="auto"` uses."""
 
+CHECK_EVERY = 8
+"""How many equal steps pass between two looks at whether the state is finite."""
+
 
 class Integrator:
     """Steps a scheme through time.
@@ -202,11 +205,7 @@ class Integrator:
             dt = _finite(self.dt, interval)
             count = num_steps(interval, dt)
             dt = interval / count
-            for k in range(count):
-                state = self._guarded_step(state, start + k * dt, dt, step + k + 1)
-                if bar is not None:
-                    bar.update(dt)
-            return state, step + count
+            return self._equal_steps(state, start, dt, count, step, bar), step + count
         t = start
         while True:
             remaining = until - t
@@ -221,15 +220,41 @@ class Integrator:
                 return state, step
             t += dt
 
+    def _equal_steps(
+        self, state: Array, start: float, dt: float, count: int, step: int, bar: Any
+    ) -> Array:
+        """Take `count` steps; a state that ceases to be finite is found in its step.
+
+        A node that is not finite stays so, as u + dt ∂u/∂t keeps it, or has spoiled its neighbours
+        before a wall sets it right. So it is enough to look now and then, and, where something is
+        found, to take the last steps again and look at each.
+        """
+        good = state
+        for k in range(count):
+            with _silent():
+                state = self.program.step(state, start + k * dt, dt)
+            if bar is not None:
+                bar.update(dt)
+            if (k + 1) % CHECK_EVERY and k + 1 < count:
+                continue
+            if not math.isfinite(self._total(state)):
+                for again in range(k - k % CHECK_EVERY, k + 1):
+                    good = self._guarded_step(good, start + again * dt, dt, step + again + 1)
+            good = state
+        return state
+
     def _guarded_step(self, state: Array, t: float, dt: float, step: int) -> Array:
-        # NumPy's warnings would say less than the error below.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        """Take one step and look at it."""
+        with _silent():
             made = self.program.step(state, t, dt)
-            # One sum finds any NaN or infinity; only then is each entry looked at.
-            total = self.arrays.total(made)
-        if not math.isfinite(total):
+        if not math.isfinite(self._total(made)):
             self._raise_if_not_finite(made, state, t + dt, step)
         return made
+
+    def _total(self, state: Array) -> float:
+        """Return a sum that is finite only if all entries are; it may overflow by itself."""
+        with _silent():
+            return self.arrays.total(state)
 
     def _raise_if_not_finite(self, made: Array, before: Array, time: float, step: int) -> None:
         array = as_numpy(self._unbatched(made))
@@ -311,3 +336,8 @@ def check_memory(values: Values, grid: Grid, dtype: np.dtype[Any], copies: int, 
 def _finite(dt: float | None, interval: float = 1.0) -> float:
     """Return dt, or the interval where nothing bounds the step."""
     return interval if dt is None or math.isinf(dt) else dt
+
+
+def _silent() -> np.errstate:
+    """Keep NumPy's floating-point warnings, which say less than `BlowUpError`, from the user."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
