@@ -9,10 +9,11 @@ Example:
     >>> t, x, y = pn.coordinates("t x y")
     >>> u, D = pn.fields("u", (t, x, y)), sp.Symbol("D", positive=True)
     >>> heat = pn.PDE(sp.Eq(u.diff(t), D * (u.diff(x, 2) + u.diff(y, 2))))
-    >>> grid, walls = pn.Grid(x=(-1, 1, 33), y=(-1, 1, 32)), pn.Boundary(x=pn.Dirichlet(0),
-    ...                                                                  y=pn.Periodic())
-    >>> heat.to_solver(grid, walls, values={D: 0.1}).run(sp.exp(-40 * (x**2 + y**2)), until=0.1)
-    Result(51 frames, t = 0 to 0.1, components u, grid x=33, y=32, float64)
+    >>> grid = pn.Grid(x=(-1, 1, 33), y=(-1, 1, 32))
+    >>> walls = pn.Boundary(x=pn.Dirichlet(0), y=pn.Periodic())
+    >>> solver = heat.to_solver(grid, walls, values={D: 0.1})
+    >>> solver.run(sp.exp(-40 * (x**2 + y**2)), until=0.1, every=0.02)
+    Result(6 frames, t = 0 to 0.1, components u, grid x=33, y=32, float64)
 """
 
 from importlib import import_module
