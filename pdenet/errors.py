@@ -123,5 +123,7 @@ class BoundaryWarning(UserWarning):
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'heat'?" where a known name is near `name`, else an empty string."""
-    near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    names = [str(k) for k in known]
+    same = [k for k in names if k.lower() == str(name).lower()]
+    near = same or difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -56,18 +56,7 @@ def advection(system: System, axis: int) -> Advection:
     count = len(system.fields)
     if system.has_vectors:
         return _of_vectors(system, axis)
-    entries = sp.zeros(count, count)
-    fluxes = sp.zeros(count, count)
-    for row, terms in enumerate(system.equations):
-        for term in terms:
-            if term.inner is None:
-                _add_entry(system, term, axis, entries, row)
-            elif term.axis == axis and not any(any(f.derivative) for f in term.inner.factors):
-                if term.outer != ONE:
-                    _refuse(f"the factor before the flux in {system.expression(term)}")
-                for column, name in enumerate(system.field_names):
-                    speed = sp.diff(term.inner.prefactor, canonical_symbol(name))
-                    fluxes[row, column] += speed
+    entries, fluxes = speed_matrices(system, axis)
     made = Advection([[] for _ in range(count)], [sp.S.Zero] * count)
     if entries.is_diagonal() and fluxes.is_diagonal():
         for row in range(count):
@@ -86,6 +75,34 @@ def advection(system: System, axis: int) -> Advection:
             entry = sp.Symbol(f"{name}_{row}_{column}", real=True)
             made.viscosity[row].append((entry, column, _NO_COEFFICIENT))
     return made
+
+
+def speed_matrices(system: System, axis: int) -> tuple[sp.Matrix, sp.Matrix]:
+    """Return the matrices of ∂u/∂t = (A + B) ∂u/∂x + …, A of plain terms and B of fluxes.
+
+    Args:
+        system: a system of scalar fields.
+        axis: the axis x, in coordinate order.
+
+    Returns:
+        Two SymPy matrices `(field, field)` in coordinates, parameters and pointwise fields.
+
+    Raises:
+        SchemeError: a term is a product of derivatives, or a flux has a factor before it.
+    """
+    count = len(system.fields)
+    entries, fluxes = sp.zeros(count, count), sp.zeros(count, count)
+    for row, terms in enumerate(system.equations):
+        for term in terms:
+            if term.inner is None:
+                _add_entry(system, term, axis, entries, row)
+            elif term.axis == axis and not any(any(f.derivative) for f in term.inner.factors):
+                if term.outer != ONE:
+                    _refuse(f"the factor before the flux in {system.expression(term)}")
+                for column, name in enumerate(system.field_names):
+                    speed = sp.diff(term.inner.prefactor, canonical_symbol(name))
+                    fluxes[row, column] += speed
+    return entries, fluxes
 
 
 def _add_entry(system: System, term: Term, axis: int, entries: sp.Matrix, row: int) -> None:

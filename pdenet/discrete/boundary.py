@@ -127,7 +127,8 @@ def _check_value(condition: object, value: object) -> None:
     ):
         raise BoundaryError(
             f"the value of {kind} is a number, an array or a SymPy expression; got {value!r} "
-            f"({type(value).__name__}); texts are read by pn.parse_expression"
+            f"({type(value).__name__}); "
+            + ("read it with pn.parse_expression" if isinstance(value, str) else "convert it")
         )
     if isinstance(value, np.ndarray) and value.dtype.kind not in "fiu":
         raise BoundaryError(
@@ -161,7 +162,12 @@ class Boundary:
 
     sides: Mapping[str, Any] = field(default_factory=dict)
 
-    def __init__(self, **axes: Any) -> None:
+    def __init__(self, *unnamed: Any, **axes: Any) -> None:
+        if unnamed:
+            raise BoundaryError(
+                f"sides are named by their axis; got {unnamed[0]!r} without a name; "
+                "write Boundary(x=..., y=...)"
+            )
         for axis, given in axes.items():
             if axis not in SPACE:
                 raise BoundaryError(

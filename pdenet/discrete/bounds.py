@@ -45,6 +45,10 @@ _VANISHING = 1e-7
 _SHORT = 1e-2
 
 
+OVERFLOW = "coefficients that are not finite"
+"""The reason of a bound at a state so large that the coefficients overflow."""
+
+
 @dataclass(frozen=True)
 class Bound:
     """The largest stable time step.
@@ -248,6 +252,6 @@ class Stability:
             at = State(self.scheme, self.values, environment, entries, state)
             found = [sizes(at, terms) for terms in self.groups.values()]
         if not all(math.isfinite(size.norm) for size in found):
-            return Bound(0.0, math.inf, self.method, "coefficients that are not finite")
+            return Bound(0.0, math.inf, self.method, OVERFLOW)
         dt, growth, wave = estimate.step(found)
         return Bound(dt, growth, self.method, wave)

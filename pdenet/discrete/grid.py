@@ -56,7 +56,7 @@ class Grid:
 
     def __init__(
         self,
-        *,
+        *unnamed: object,
         x: Interval | None = None,
         y: Interval | None = None,
         z: Interval | None = None,
@@ -69,6 +69,11 @@ class Grid:
                 is not a finite real number, bounds that are not in order, or a number of points
                 that is not an integer of at least 2; or float64 cannot tell its nodes apart.
         """
+        if unnamed:
+            raise GridError(
+                f"axes are named; got {unnamed[0]!r} without a name; "
+                "write Grid(x=(low, high, points))"
+            )
         if unknown:
             name, interval = next(iter(unknown.items()))
             raise GridError(

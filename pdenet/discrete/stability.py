@@ -16,11 +16,13 @@ import sympy as sp
 from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.bounds import Bound, Stability
 from pdenet.discrete.grid import Grid
+from pdenet.discrete.inflow import unprescribed_inflow
 from pdenet.discrete.scheme import Scheme, discretise, is_splittable
 from pdenet.discrete.steppers import STEPPERS
 from pdenet.discrete.steppers import stepper as stepper_named
 from pdenet.equation import printing
 from pdenet.equation.analysis import term_order
+from pdenet.equation.reading import solved_equations
 from pdenet.equation.system import System
 from pdenet.equation.values import Values
 from pdenet.errors import IllPosedError, PdenetError, StabilityError, StabilityWarning
@@ -82,6 +84,26 @@ def check(
         raise StabilityError(text)
 
 
+def check_inflow(scheme: Scheme, values: Values, mode: str) -> None:
+    """Refuse, or warn of, sides where waves come in and nothing is prescribed.
+
+    Raises:
+        StabilityError: there is one and the mode is "refuse".
+    """
+    found = "" if mode == "ignore" else unprescribed_inflow(scheme, values)
+    if not found:
+        return
+    text = (
+        f"each wave that comes in needs a condition; {found}, for {equation_text(scheme.system)}: "
+        "errors would grow without end; give a value there, such as pn.Dirichlet(...), and leave "
+        "pn.Free() to sides where waves go out"
+    )
+    if mode == "warn":
+        warnings.warn(text, StabilityWarning, stacklevel=3)
+    else:
+        raise StabilityError(text)
+
+
 def choose(
     system: System,
     values: Values,
@@ -93,9 +115,10 @@ def choose(
 ) -> Scheme:
     """Settle "auto": the space discretisation and the stepper.
 
-    The stepper is leapfrog for u_tt = F(t, u), forward Euler where it is stable at some dt, else
-    RK4; for equations whose bound depends on the state it is tried at a smooth state of size 1. The
-    space discretisation is upwind for scalar advective terms under forward Euler, else central2.
+    The stepper is leapfrog for u_tt = F(t, u), RK4 for u_tt = F(t, u, u_t), else forward Euler
+    where it is stable at some dt, else RK4; for equations whose bound depends on the state it is
+    tried at a smooth state of size 1. The space discretisation is upwind for scalar advective
+    terms under forward Euler, else central2.
 
     Args:
         system: the system.
@@ -114,6 +137,9 @@ def choose(
         return _with_stepper(system, grid, boundary, space, stepper)
     if is_splittable(system):
         return _with_stepper(system, grid, boundary, space, "leapfrog")
+    if any(f.rate_of for f in system.fields):
+        # Damped waves: Euler is stable at steps of the size of h² only.
+        return _with_stepper(system, grid, boundary, space, "rk4")
     scheme = _with_stepper(system, grid, boundary, space, "euler")
     if space == "lax_friedrichs":
         return scheme
@@ -203,16 +229,11 @@ def _alternatives(scheme: Scheme) -> Iterator[tuple[str, str]]:
 
 def equation_text(system: System) -> str:
     """Return the equations on one line, shortened where they are long."""
-    equations = (
-        printing.text(sp.Eq(system.symbol(n).diff(_time()), system.right_side(n), evaluate=False))
-        for n in system.field_names
+    text = "; ".join(
+        printing.text(sp.Eq(left, right, evaluate=False))
+        for _, left, right in solved_equations(system)
     )
-    text = "; ".join(equations)
     return text if len(text) <= 100 else text[:97] + "..."
-
-
-def _time() -> sp.Symbol:
-    return sp.Symbol("t", real=True)
 
 
 def _spacing_text(scheme: Scheme) -> str:

@@ -32,6 +32,7 @@ FUNCTIONS: Mapping[str, type[sp.Basic]] = {
     "tanh": sp.tanh,
     "exp": sp.exp,
     "log": sp.log,
+    "erf": sp.erf,
     "Abs": sp.Abs,
     "sign": sp.sign,
     "Max": sp.Max,
@@ -40,6 +41,25 @@ FUNCTIONS: Mapping[str, type[sp.Basic]] = {
     "Piecewise": sp.Piecewise,
 }
 """The pointwise functions of the language, by SymPy's names; `sqrt` is a power."""
+
+RECIPROCALS: Mapping[str, tuple[type[sp.Basic], type[sp.Basic]]] = {
+    "sec": (sp.sec, sp.cos),
+    "csc": (sp.csc, sp.sin),
+    "cot": (sp.cot, sp.tan),
+    "sech": (sp.sech, sp.cosh),
+    "csch": (sp.csch, sp.sinh),
+    "coth": (sp.coth, sp.tanh),
+}
+"""Functions that are read as 1 over another one."""
+
+
+def without_reciprocals(expr: sp.Expr) -> sp.Expr:
+    """Return `expr` with sech(x) as 1/cosh(x), and so on."""
+    for function, other in RECIPROCALS.values():
+        if expr.has(function):
+            expr = expr.replace(function, lambda argument, other=other: 1 / other(argument))
+    return expr
+
 
 _STRUCTURE = (
     sp.Add, sp.Mul, sp.Pow, sp.Number, sp.NumberSymbol, sp.Symbol, sp.Derivative, sp.Tuple,
@@ -59,7 +79,8 @@ def check_functions(expr: sp.Basic, text: str) -> None:
     for node in sp.preorder_traversal(expr):
         if not isinstance(node, _STRUCTURE + allowed):
             raise EquationError(
-                f"an equation holds arithmetic, derivatives and {', '.join(FUNCTIONS)}; "
+                "expressions hold arithmetic, derivatives and "
+                f"{', '.join([*FUNCTIONS, *RECIPROCALS])}; "
                 f"got {str(node)[:60]} ({type(node).__name__}) in {text[:200]}; rewrite it"
             )
 
@@ -114,6 +135,7 @@ _NUMPY: dict[str, Any] = {
     "select": _select,
     "logical_and": Logical(np.logical_and),
     "logical_or": Logical(np.logical_or),
+    "erf": np.vectorize(math.erf, otypes=[float]),  # NumPy has none
 }
 
 NUMPY = FunctionTable(_NUMPY)
@@ -195,6 +217,13 @@ def to_canonical(expr: sp.Expr, what: str, known: Sequence[str]) -> sp.Expr:
     """
     if expr.has(sp.I, sp.nan, sp.oo, sp.zoo):
         raise EquationError(f"{what} must be real and finite; got {expr}; change it")
+    expr = without_reciprocals(expr)
+    unknown = sorted(str(f) for f in expr.atoms(AppliedUndef))
+    if unknown or expr.has(Component, Entry, D, sp.Derivative):
+        raise EquationError(
+            f"{what} holds coordinates, numbers and parameters; got {', '.join(unknown) or expr}; "
+            "fields, their derivatives and coefficient functions stand in equations only"
+        )
     check_functions(expr, f"{what} {expr}")
     strange = sorted({s.name for s in expr.free_symbols} - set(known))
     if strange:

@@ -107,12 +107,12 @@ def parse_equations(
     )
 
 
-def parse_expression(text: str, names: Iterable[str]) -> sp.Expr:
+def parse_expression(text: str, names: Iterable[str] = (TIME, *SPACE)) -> sp.Expr:
     """Read an initial state, a boundary value or a parameter from text.
 
     Args:
         text: an expression such as "exp(-40*(x^2 + y^2))".
-        names: the coordinates and parameters that may occur.
+        names: the coordinates and parameters that may occur; by default t, x, y and z.
 
     Returns:
         The expression in canonical symbols; numbers are exact rationals.

@@ -9,7 +9,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from pdenet.equation.canonical import Reader, expand
-from pdenet.equation.functions import check_functions, symbol_names
+from pdenet.equation.functions import check_functions, symbol_names, without_reciprocals
 from pdenet.equation.rates import field_name, fields_in, first_order, solve_for_rates
 from pdenet.equation.symbols import (
     SPACE,
@@ -97,7 +97,7 @@ def _with_symbols(side: sp.Basic, table: dict[sp.Basic, sp.Basic]) -> sp.Expr:
             "write sp.Eq(u.diff(t), ...)"
         )
     # Derivatives of anything but a field, such as an unevaluated product, are carried out.
-    made = side.xreplace(table)
+    made = without_reciprocals(side.xreplace(table))
     for _ in range(8):
         stray = {
             d: d.doit(deep=False)
@@ -209,10 +209,10 @@ def _parameters(
         if is_field(function):
             continue
         names = tuple(getattr(a, "name", str(a)) for a in function.args)
-        if not set(names) <= set(axes) or len(set(names)) < len(names):
+        if not set(names) <= {TIME, *axes} or len(set(names)) < len(names):
             raise EquationError(
                 f"an unknown function is a field of (t, {', '.join(axes)}) or a coefficient of "
-                f"distinct space coordinates, c({', '.join(axes)}); got {function}; "
+                f"distinct coordinates, c({', '.join(axes)}) or c(t); got {function}; "
                 "pointwise functions are SymPy's own, such as sp.tanh(u)"
             )
         name = check_name(function.func.__name__, "coefficient")

@@ -70,7 +70,8 @@ class Values:
 
 def is_tensor(value: object) -> bool:
     """Tell whether a value is a torch tensor, without importing torch."""
-    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach")
+    module = getattr(type(value), "__module__", None) or ""  # SymPy's functions have none
+    return module.partition(".")[0] == "torch" and hasattr(value, "detach")
 
 
 def as_numpy(value: Any) -> np.ndarray:
@@ -91,6 +92,11 @@ def bind(system: System, values: Mapping[Any, Any] | None, extra: Iterable[str] 
     Raises:
         ValuesError: a name is unknown, missing, given twice, or its value is of the wrong kind.
     """
+    if values is not None and not isinstance(values, Mapping):
+        raise ValuesError(
+            f"values= is a mapping from parameters to values; got {str(values)[:60]!r} "
+            f"({type(values).__name__}); write values={{'D': 0.1}}"
+        )
     given: dict[str, Any] = {}
     for key, value in (values or {}).items():
         name = key_name(key)
@@ -162,6 +168,8 @@ def _scalar(name: str, value: Any) -> Any:
             f'sp.Function("{name}")(x, y)'
             if isinstance(value, sp.Expr | np.ndarray) or is_tensor(value)
             else "; texts are read by pn.parse_expression"
+            if isinstance(value, str)
+            else "; give a float"
         )
         raise ValuesError(
             f"parameter {name!r} is one real number; got {_short(value)} "

@@ -18,7 +18,7 @@ from pdenet.equation.arithmetic import (
     is_constant,
 )
 from pdenet.equation.canonical import MAX_ORDER
-from pdenet.equation.functions import FUNCTIONS
+from pdenet.equation.functions import FUNCTIONS, RECIPROCALS
 from pdenet.equation.source import Side, within
 from pdenet.equation.symbols import SPACE, TIME, D, canonical_symbol
 from pdenet.errors import EquationError, suggest
@@ -47,6 +47,15 @@ def _num_nodes(expr: sp.Basic) -> int:
     if isinstance(expr, AppliedUndef | sp.Derivative):
         return 1
     return 1 + sum(_num_nodes(a) for a in expr.args)
+
+
+# Special functions that a reader would take for SymPy's, not for coefficients to be supplied.
+_OF_SYMPY = frozenset(
+    {"besselj", "bessely", "besseli", "besselk", "airyai", "airybi", "gamma", "loggamma"}
+    | {"digamma", "zeta", "erfc", "erfi", "erfinv", "lambertw", "legendre", "hermite"}
+    | {"laguerre", "jacobi", "asinh", "acosh", "atanh", "floor", "ceiling", "factorial"}
+    | {"DiracDelta", "Integral", "Sum", "Derivative"}
+)
 
 
 class Walker:
@@ -216,6 +225,10 @@ class Walker:
                 # Before SymPy sees it: it would evaluate Max(exp(exp(exp(9))), 1) to any precision.
                 check_constant(FUNCTIONS[name](*values, evaluate=False), computed=False)
             return FUNCTIONS[name](*values)
+        if name in RECIPROCALS and len(args) == 1:
+            return 1 / RECIPROCALS[name][1](self.walk(args[0], depth))
+        if name in _OF_SYMPY:
+            self._unknown(node, name)
         names = [a.id for a in args if isinstance(a, ast.Name)]
         coords = [c.name for c in self.coords]
         if self.known is None and len(names) == len(args):
@@ -227,7 +240,7 @@ class Walker:
         return self._unknown(node, name)
 
     def _unknown(self, node: ast.expr, name: str) -> NoReturn:
-        known = [*FUNCTIONS, "sqrt", *(DERIVATIVES if self.known is None else ())]
+        known = [*FUNCTIONS, *RECIPROCALS, "sqrt", *(DERIVATIVES if self.known is None else ())]
         self.fail(
             node, f"a function {', '.join(known)}, or a coefficient such as c(x, y), was expected; "
             f"got {name!r}; write a product with *.{suggest(name, known)}"

@@ -13,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pdenet.errors import ResultError
-from pdenet.simulate.layout import Attribute, Layout, check_target, check_times, checked_attributes
+from pdenet.simulate.layout import (
+    Attribute,
+    Layout,
+    as_path,
+    check_target,
+    check_times,
+    checked_attributes,
+)
 
 
 class FrameWriter:
@@ -63,7 +70,7 @@ class FrameWriter:
         overwrite: bool = False,
     ) -> None:
         layout = Layout(tuple(components), tuple(axes), tuple(nodes), np.dtype(dtype), attributes)
-        self._frames = _create(Path(path), layout, overwrite)
+        self._frames = _create(as_path(path), layout, overwrite)
         self._closed = False
 
     @classmethod
@@ -74,7 +81,7 @@ class FrameWriter:
             ResultError: nothing is at `path`, or something that is no result.
         """
         writer = cls.__new__(cls)  # __init__ starts a new result; this one goes on
-        writer._frames = _reopen(Path(path))
+        writer._frames = _reopen(as_path(path))
         writer._closed = False
         return writer
 

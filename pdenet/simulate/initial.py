@@ -42,7 +42,9 @@ def read_initial(
     system = scheme.system
     shape = (len(values.components), *scheme.grid.shape)
     written = [f.name for f in system.fields if f.rate_of is None]
-    if isinstance(initial, str):
+    if hasattr(initial, "__array_interface__") and not isinstance(initial, np.ndarray):
+        initial = np.asarray(initial)  # an image of Pillow's, say
+    if isinstance(initial, str | bytes):
         raise InitialStateError(
             f"an initial state is an expression, a mapping or an array; got {initial[:60]!r}; "
             "texts are read by pn.parse_expression"
@@ -61,10 +63,12 @@ def read_initial(
             raise InitialStateError(
                 f"an initial state has the shape {shape}, ({', '.join(values.components[:4])}"
                 f"{', …' if len(values.components) > 4 else ''}) on the grid; got shape "
-                f"{array.shape}; reshape or resample it"
-                + ("" if array.ndim <= len(shape) else ", or take solver.advance for a batch")
+                f"{array.shape}; reshape or resample it" + _shape_hint(array, shape)
             )
     elif isinstance(initial, Sequence | sp.Tuple):
+        info = system.field(written[0])
+        if len(written) == 1 and info.size is not None and len(initial) > 1:
+            initial = [initial]  # the components of the one vector field
         names = written if len(initial) == len(written) else list(system.field_names)
         if len(initial) != len(names):
             raise InitialStateError(
@@ -85,6 +89,14 @@ def read_initial(
         place = values.slices[name]
         state[place] = _field(name, part, known, (place.stop - place.start, *shape[1:]))
     return _checked(state, values.components, dtype)
+
+
+def _shape_hint(array: np.ndarray, shape: tuple[int, ...]) -> str:
+    if array.ndim == len(shape) + 1:
+        return '; batches go through solver.advance, with backend="torch"'
+    if array.ndim == len(shape) and array.shape[-1] in (3, 4):
+        return "; of a colour image take one channel, or its grey values"
+    return ""
 
 
 def _is_array(value: Any) -> bool:
@@ -128,16 +140,18 @@ def _field(name: str, part: Any, known: Mapping[str, Any], shape: tuple[int, ...
         return np.full(shape, float(part))
     if isinstance(part, sp.Expr):
         try:
-            expr = to_canonical(part, f"the initial state of {name!r}", sorted(known))
+            names = sorted(n for n in known if not n.startswith("_"))
+            expr = to_canonical(part, f"the initial state of {name!r}", names)
         except EquationError as error:
             raise InitialStateError(str(error)) from error
         with np.errstate(all="ignore"):
             return np.broadcast_to(np.asarray(evaluate(expr, known), dtype=np.float64), shape)
-    if isinstance(part, Sequence) and not isinstance(part, str) and len(part) == shape[0]:
+    if isinstance(part, Sequence) and not isinstance(part, str | bytes) and len(part) == shape[0]:
         return np.concatenate([_field(name, p, known, (1, *shape[1:])) for p in part])
     raise InitialStateError(
         f"the initial state of field {name!r} is an expression, a number or an array; got "
-        f"{str(part)[:60]!r} ({type(part).__name__}); texts are read by pn.parse_expression"
+        f"{str(part)[:60]!r} ({type(part).__name__}); "
+        + ("read it with pn.parse_expression" if isinstance(part, str) else "convert it")
     )
 
 

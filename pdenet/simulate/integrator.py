@@ -11,9 +11,9 @@ from typing import Any  # a progress bar of any kind, or None
 import numpy as np
 
 from pdenet.discrete import stability as stable
+from pdenet.discrete.bounds import OVERFLOW, Bound
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme
-from pdenet.discrete.stability import Bound
 from pdenet.equation.values import Values, as_numpy, is_tensor
 from pdenet.errors import (
     BlowUpError,
@@ -31,6 +31,9 @@ from pdenet.simulate.times import check_interval, num_steps
 
 SAFETY = 0.9
 """The part of the stable time step that `dt="auto"` uses."""
+
+RESOLUTION = 0.1
+"""The part of the time in which the equation grows e-fold that an automatic step takes at most."""
 
 CHECK_EVERY = 8
 """How many equal steps pass between two looks at whether the state is finite."""
@@ -103,10 +106,11 @@ class Integrator:
             return self.stability.bound(array, t), array
         return min(((self.stability.bound(one, t), one) for one in array), key=lambda b: b[0].dt)
 
-    def settled_dt(self, state: Array | None, t: float) -> float:
+    def settled_dt(self, state: Array | None, t: float, step: int = 0) -> float:
         """Return the time step at a moment: the given one, checked, or the automatic one.
 
         Raises:
+            BlowUpError: the state is so large that the coefficients overflow.
             StabilityError: the given one is above the bound, or no step is stable.
         """
         if self.dt_given is not None and self.mode == "ignore":
@@ -120,6 +124,8 @@ class Integrator:
                 warnings.warn(str(error), StabilityWarning, stacklevel=2)
             self._warned = True
             return self.dt_given
+        if bound.reason == OVERFLOW and at is not None:
+            self._raise_overflow(at, t, step)
         if self.dt_given is not None:
             mode = self.mode if not self._warned else "ignore"
             stable.check(bound, self.dt_given, mode, self.scheme, self.values, at)
@@ -128,7 +134,8 @@ class Integrator:
         if bound.dt == 0:
             # There is no automatic step to go on with, whatever the mode.
             stable.check(bound, math.inf, "refuse", self.scheme, self.values, at)
-        return SAFETY * bound.dt
+        resolved = RESOLUTION / bound.growth if bound.growth > 0 else math.inf
+        return min(SAFETY * bound.dt, resolved)
 
     def step(self, state: Array, t: float = 0.0) -> Array:
         """Return the state one time step later.
@@ -209,13 +216,13 @@ class Integrator:
         t = start
         while True:
             remaining = until - t
-            dt = _finite(self.settled_dt(self._unbatched(state), t), remaining)
+            dt = _finite(self.settled_dt(self._unbatched(state), t, step), remaining)
             count = num_steps(remaining, dt)
             dt = remaining / count
             step += 1
             state = self._guarded_step(state, t, dt, step)
             if bar is not None:
-                bar.update(dt)
+                bar.update(min(dt, bar.total - bar.n))
             if count == 1:
                 return state, step
             t += dt
@@ -234,7 +241,7 @@ class Integrator:
             with _silent():
                 state = self.program.step(state, start + k * dt, dt)
             if bar is not None:
-                bar.update(dt)
+                bar.update(min(dt, bar.total - bar.n))
             if (k + 1) % CHECK_EVERY and k + 1 < count:
                 continue
             if not math.isfinite(self._total(state)):
@@ -255,6 +262,20 @@ class Integrator:
         """Return a sum that is finite only if all entries are; it may overflow by itself."""
         with _silent():
             return self.arrays.total(state)
+
+    def _raise_overflow(self, at: np.ndarray, t: float, step: int) -> None:
+        place = np.unravel_index(int(np.abs(at).argmax()), at.shape)
+        field, cell = self.components[int(place[0])], tuple(int(k) for k in place[1:])
+        raise BlowUpError(
+            f"coefficients stay finite in a stable run; got overflow with {field!r} = "
+            f"{at[place]:.3g} at cell {cell} after step {step}, t = {t:g}; the solution itself "
+            "may blow up there: stop before, or check the initial state",
+            step=step,
+            time=t,
+            field=field,
+            cell=cell,
+            last_good=np.array(at),
+        )
 
     def _raise_if_not_finite(self, made: Array, before: Array, time: float, step: int) -> None:
         array = as_numpy(self._unbatched(made))

@@ -300,3 +300,17 @@ def _nodes(nodes: np.ndarray, axis: str) -> np.ndarray:
             f"shape {array.shape} and dtype {array.dtype}. Use grid.nodes(boundary)."
         )
     return array
+
+
+def as_path(path: object) -> Path:
+    """Return a path as a `Path`.
+
+    Raises:
+        ResultError: it is neither a text nor a path.
+    """
+    if isinstance(path, str | os.PathLike):
+        return Path(path)
+    raise ResultError(
+        f"A result is saved to a path that ends in .zarr or .nc; got {path!r} "
+        f"({type(path).__name__}). Give a text or a pathlib.Path."
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from pdenet.errors import ResultError
 from pdenet.simulate.frames import is_zarr
-from pdenet.simulate.layout import Attribute, Layout, check_times, written_whole
+from pdenet.simulate.layout import Attribute, Layout, as_path, check_times, written_whole
 
 if TYPE_CHECKING:  # loading these takes a second; `import pdenet` does not wait for it
     import matplotlib.figure
@@ -122,7 +121,7 @@ class Result:
         """
         from pdenet.simulate.storage import ZarrFrames, write_netcdf
 
-        target = Path(path)
+        target = as_path(path)
         if not is_zarr(target):
             write_netcdf(target, self.times, self.states, self._layout, overwrite=overwrite)
             return
@@ -153,7 +152,7 @@ class Result:
             raise ResultError(
                 f"Frames are read in the order of time; got frames={frames}. Use a step >= 1."
             )
-        target = Path(path)
+        target = as_path(path)
         if is_zarr(target):
             store = ZarrFrames(target)
             layout = store.layout
@@ -201,7 +200,7 @@ class Result:
             self.states,
             component,
             chosen,
-            None if path is None else Path(path),
+            None if path is None else as_path(path),
         )
 
     def movie(
@@ -229,7 +228,7 @@ class Result:
         """
         from pdenet.simulate.pictures import movie
 
-        movie(self._layout, self.times, self.states, component, Path(path), fps, progress)
+        movie(self._layout, self.times, self.states, component, as_path(path), fps, progress)
 
     @property
     def _layout(self) -> Layout:

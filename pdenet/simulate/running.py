@@ -187,8 +187,9 @@ def _every(
         return made
     if length == 0:
         return 1.0
-    dt = solver.settled_dt(solver.arrays.asarray(state), first)
-    return length / min(FRAMES, num_steps(length, min(dt, length)))
+    if solver.dt_given is None:
+        return length / FRAMES
+    return length / min(FRAMES, num_steps(length, min(solver.dt_given, length)))
 
 
 def _attributes(
@@ -206,7 +207,7 @@ def _attributes(
         "stepper": solver.scheme.stepper.name,
         "space": solver.scheme.space,
         "backend": "torch" if solver.is_torch else "numpy",
-        "dt": "adaptive" if solver.dt is None else float(solver.dt),
+        "dt": _dt(solver.dt),
         "start": start,
         "every": every,
         "until": until,
@@ -215,6 +216,12 @@ def _attributes(
         "pdenet_version": release,
     }
     return made
+
+
+def _dt(dt: float | None) -> str | float:
+    if dt is None:
+        return "adaptive"
+    return "unbounded" if math.isinf(dt) else float(dt)
 
 
 def _parameters(solver: Integrator) -> str:

@@ -15,7 +15,7 @@ from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.stability import Bound
 from pdenet.equation.pde import PDE
-from pdenet.equation.values import Values, bind
+from pdenet.equation.values import Values, bind, is_tensor
 from pdenet.errors import BackendError, BoundaryError, GridError, StabilityError, suggest
 from pdenet.simulate import running
 from pdenet.simulate.arrays import Array, Arrays
@@ -46,8 +46,9 @@ class Solver:
         stepper: "euler", "symplectic_euler", "leapfrog", "heun", "ssprk3", "rk4", or "auto".
         space: "central2", "central4", "central6", "nine_point", "upwind", "lax_friedrichs", or
             "auto".
-        dt: the time step, or "auto" for 0.9 of the stable one. A run shortens it so that equal
-            steps end on every output.
+        dt: the time step, or "auto" for 0.9 of the stable one, and at most a tenth of the time in
+            which the equation itself grows e-fold. A run shortens it so that equal steps end on
+            every output.
         stability: what happens to an unstable combination: "refuse", "warn" or "ignore".
         backend: "numpy", or "torch", which is differentiable and takes batches.
         dtype: "float64" or "float32".
@@ -104,8 +105,11 @@ class Solver:
         bound = bind(pde.system, values, boundary_parameters(conditions, grid.axes))
         # Before anything of the grid's size is made: the state, its copy and two stages.
         check_memory(bound, grid, numpy_dtype, 4, "a run")
+        if backend == "numpy":
+            _refuse_gradients(bound)
         scheme = stable.choose(bound.system, bound, grid, boundary, space, stepper, stability)
         check_prefactors(scheme, bound)
+        stable.check_inflow(scheme, bound, stability)
         self.integrator = Integrator(scheme, bound, arrays, numpy_dtype, check_dt(dt), stability)
 
     @property
@@ -201,8 +205,8 @@ class Solver:
                 fields to expressions, numbers or arrays; an array `(component, *space)` or, for one
                 field, an image; or a `Result`, whose last frame is continued.
             until: the time of the last frame.
-            every: the time between frames; by default a fiftieth of the run, or every step where
-                there are fewer.
+            every: the time between frames; by default a fiftieth of the run, or the steps of a
+                given dt where there are fewer.
             start: the time of `initial`.
             save: a path that ends in .zarr (frames are written as they finish) or .nc (at the end).
             overwrite: whether a result at `save` may be replaced.
@@ -283,3 +287,12 @@ def _arrays(backend: str, dtype: str, device: str) -> tuple[Arrays, np.dtype[Any
         f"backend is one of {', '.join(BACKENDS)}; got {backend!r}."
         f"{suggest(str(backend), BACKENDS)}"
     )
+
+
+def _refuse_gradients(values: Values) -> None:
+    for name, value in {**values.numbers, **values.tensors}.items():
+        if is_tensor(value) and value.requires_grad:
+            raise BackendError(
+                f"the NumPy back end tracks no gradients; got a tensor with requires_grad for "
+                f'{name!r}; use backend="torch", or detach it'
+            )

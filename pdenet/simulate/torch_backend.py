@@ -132,7 +132,7 @@ def _select(conditions: Sequence[Any], choices: Sequence[Any], default: float = 
 _PLAIN = {
     "sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos",
     "arctan": "atan", "arctan2": "atan2", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
-    "exp": "exp", "log": "log", "sqrt": "sqrt",
+    "exp": "exp", "log": "log", "sqrt": "sqrt", "erf": "erf",
 }  # fmt: skip
 
 _ELEMENTARY: dict[str, Any] = {
