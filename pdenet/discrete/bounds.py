@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pdenet.discrete.amplification import SLACK, largest_step
 from pdenet.discrete.environment import check_prefactors, constants, coordinates, tensors
@@ -213,12 +214,14 @@ class Stability:
     def _walls(self, frozen: Frozen, refinement: int) -> tuple[np.ndarray, float]:
         """Return the eigenvalues between walls for each extreme set of coefficients there."""
         pairs = position_pairs(self.scheme, self.values)
-        made = [
-            wall_eigenvalues(
-                self.scheme, self.values, frozen.groups, coefficients, pairs, refinement
-            )
-            for coefficients in frozen.at_walls()
-        ]
+        # Hundreds of small eigenvalue problems: threads of BLAS would only wait for one another.
+        with threadpool_limits(limits=1, user_api="blas"):
+            made = [
+                wall_eigenvalues(
+                    self.scheme, self.values, frozen.groups, coefficients, pairs, refinement
+                )
+                for coefficients in frozen.at_walls()
+            ]
         return np.concatenate([found for found, _ in made]), made[0][1]
 
     def _rises(self, t: float, rate: float, *, is_cheap: bool) -> bool:
