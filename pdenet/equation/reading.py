@@ -209,10 +209,11 @@ def _parameters(
         if is_field(function):
             continue
         names = tuple(getattr(a, "name", str(a)) for a in function.args)
-        if not set(names) <= {TIME, *axes} or len(set(names)) < len(names):
+        of_space = set(names) <= set(axes) and len(set(names)) == len(names)
+        if not of_space and names != (TIME,):
             raise EquationError(
                 f"an unknown function is a field of (t, {', '.join(axes)}) or a coefficient of "
-                f"distinct coordinates, c({', '.join(axes)}) or c(t); got {function}; "
+                f"distinct space coordinates, c({', '.join(axes)}), or of t alone; got {function}; "
                 "pointwise functions are SymPy's own, such as sp.tanh(u)"
             )
         name = check_name(function.func.__name__, "coefficient")
