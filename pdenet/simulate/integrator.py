@@ -138,21 +138,7 @@ class Integrator:
         return min(SAFETY * bound.dt, resolved)
 
     def step(self, state: Array, t: float = 0.0) -> Array:
-        """Return the state one time step later.
-
-        Args:
-            state: shape `(component, *space)`, on the torch back end also
-                `(batch, component, *space)`; gradients flow through.
-            t: the time of the state.
-
-        Returns:
-            The state at t + dt, of the same shape. `solver.dt` is the step; where the bound depends
-            on the state and dt is "auto", it is found from this state.
-
-        Raises:
-            InitialStateError: the state has another shape or dtype.
-            StabilityError: the given dt is above the bound at this state.
-        """
+        """Return the state one time step later; see `pdenet.Solver.step`."""
         state = self._checked_state(state)
         self.program.prepare()
         dt = self.dt
@@ -161,20 +147,7 @@ class Integrator:
         return self._unbatched(self.program.step(self._batched(state), t, _finite(dt)))
 
     def advance(self, state: Array, until: float, start: float = 0.0) -> Array:
-        """Return the state at time `until`, as an array of the back end; gradients flow through.
-
-        Args:
-            state: as for `step`, batches included.
-            until: the time to reach.
-            start: the time of `state`.
-
-        Returns:
-            The state at `until`, the same shape.
-
-        Raises:
-            TimeError: `until` is before `start`.
-            BlowUpError: the state ceases to be finite.
-        """
+        """Return the state at time `until`; see `pdenet.Solver.advance`."""
         start, until = check_interval(start, until)
         moved = self._batched(self._checked_state(state))
         self.program.prepare()
@@ -184,11 +157,7 @@ class Integrator:
         return self._unbatched(moved)
 
     def initial_state(self, initial: Any, start: float = 0.0) -> np.ndarray:
-        """Return the state `(component, *space)` that `initial` describes, Dirichlet nodes set.
-
-        Raises:
-            InitialStateError: see `run`.
-        """
+        """Return the state that `initial` describes; see `pdenet.Solver.initial_state`."""
         state = read_initial(self.scheme, self.values, initial, self.dtype, start)
         self.program.prepare()
         made = self.program.impose(self.arrays.copy(self.arrays.asarray(state)), start)
