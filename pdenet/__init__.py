@@ -33,7 +33,13 @@ from pdenet.equation.catalogue import catalogue
 from pdenet.equation.parse import parse, parse_expression
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import Coefficient, D, VectorField, coordinates, fields, indices
-from pdenet.errors import BlowUpError, PdenetError, StabilityError, StabilityWarning
+from pdenet.errors import (
+    BlowUpError,
+    BoundaryWarning,
+    PdenetError,
+    StabilityError,
+    StabilityWarning,
+)
 
 if TYPE_CHECKING:
     from pdenet.simulate.exact import exact_periodic
@@ -53,6 +59,7 @@ __all__ = [
     "PDE",
     "BlowUpError",
     "Boundary",
+    "BoundaryWarning",
     "Coefficient",
     "D",
     "Dirichlet",

@@ -122,8 +122,10 @@ class BoundaryWarning(UserWarning):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'heat'?" where a known name is near `name`, else an empty string."""
+    """Return " Did you mean 'heat'?" where a known name is near `name`, else what to do."""
     names = [str(k) for k in known]
     same = [k for k in names if k.lower() == str(name).lower()]
     near = same or difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    return " Use one of these." if names else " Leave it out."

@@ -30,6 +30,10 @@ class AbsoluteMatrix:
     entries: sp.ImmutableMatrix | None = None
     coefficient: str | None = None
 
+    def entry(self, row: int, column: int) -> str:
+        """Return the name of one entry of |A|."""
+        return f"{self.name}_{row}_{column}"
+
 
 @dataclass
 class Advection:
@@ -69,10 +73,11 @@ def advection(system: System, axis: int) -> Advection:
     if any(symbol_names(e) & varying or e.atoms(AppliedUndef) for e in total):
         _refuse(f"the matrix {total.tolist()} along {system.axes[axis]}, which varies")
     name = f"_abs_{system.axes[axis]}"
-    made.derived.append(AbsoluteMatrix(name, entries=sp.ImmutableMatrix(total)))
+    absolute = AbsoluteMatrix(name, entries=sp.ImmutableMatrix(total))
+    made.derived.append(absolute)
     for row in range(count):
         for column in range(count):
-            entry = sp.Symbol(f"{name}_{row}_{column}", real=True)
+            entry = sp.Symbol(absolute.entry(row, column), real=True)
             made.viscosity[row].append((entry, column, _NO_COEFFICIENT))
     return made
 

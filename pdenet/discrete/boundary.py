@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias  # Any: values may be numbers, arrays, tensors or expressions
 
 import numpy as np
@@ -141,7 +141,7 @@ def _check_value(condition: object, value: object) -> None:
         raise BoundaryError(f"the value of {kind} is finite; got {value!r}; mend it")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, eq=False)
 class Boundary:
     """The conditions on every side of the box.
 
@@ -160,7 +160,7 @@ class Boundary:
         True
     """
 
-    sides: Mapping[str, Any] = field(default_factory=dict)
+    sides: Mapping[str, Any]
 
     def __init__(self, *unnamed: Any, **axes: Any) -> None:
         if unnamed:

@@ -46,10 +46,6 @@ _VANISHING = 1e-7
 _SHORT = 1e-2
 
 
-OVERFLOW = "coefficients that are not finite"
-"""The reason of a bound at a state so large that the coefficients overflow."""
-
-
 @dataclass(frozen=True)
 class Bound:
     """The largest stable time step.
@@ -59,12 +55,14 @@ class Bound:
         growth: ω₊, the equation's own largest growth rate, in 1/time.
         method: how it was found.
         reason: which wave, node or wall limits it.
+        is_overflow: the state is so large that the coefficients are not finite.
     """
 
     dt: float
     growth: float
     method: str
     reason: str
+    is_overflow: bool = False
 
 
 class Stability:
@@ -236,13 +234,8 @@ class Stability:
         return quarter - half > 0.8 * (half - rate) > 0.02 * rate
 
     def _node(self, place: int) -> str:
-        cell = np.unravel_index(place, self.scheme.grid.shape)
-        nodes = self.scheme.grid.nodes(self.scheme.boundary)
-        parts = (
-            f"{axis} = {float(n[k]):.4g}"
-            for axis, n, k in zip(self.scheme.grid.axes, nodes, reversed(cell), strict=True)
-        )
-        return ", ".join(parts)
+        cell = tuple(int(k) for k in np.unravel_index(place, self.scheme.grid.shape))
+        return self.scheme.grid.place(cell, self.scheme.boundary)
 
     def _estimated(self, estimate: Estimate, state: np.ndarray | None, t: float) -> Bound:
         if self.depends_on_state and state is None:
@@ -255,6 +248,7 @@ class Stability:
             at = State(self.scheme, self.values, environment, entries, state)
             found = [sizes(at, terms) for terms in self.groups.values()]
         if not all(math.isfinite(size.norm) for size in found):
-            return Bound(0.0, math.inf, self.method, OVERFLOW)
+            reason = "coefficients that are not finite"
+            return Bound(0.0, math.inf, self.method, reason, is_overflow=True)
         dt, growth, wave = estimate.step(found)
         return Bound(dt, growth, self.method, wave)

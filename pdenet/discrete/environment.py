@@ -41,7 +41,7 @@ def constants(scheme: Scheme, values: Values) -> dict[str, Any]:
             )
             absolute = absolute_matrix(numbers, one.name)
             for (row, column), entry in np.ndenumerate(absolute):
-                made[f"{one.name}_{row}_{column}"] = float(entry)
+                made[one.entry(row, column)] = float(entry)
     return made
 
 
@@ -89,9 +89,10 @@ def absolute_matrix(matrix: np.ndarray, name: str) -> np.ndarray:
     Raises:
         SchemeError: the matrix is not square, has complex eigenvalues or too few eigenvectors.
     """
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+    if matrix.dtype == object or matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        got = "entries that vary" if matrix.dtype == object else f"shape {matrix.shape}"
         raise SchemeError(
-            f"upwind differences need one square matrix for {name!r}; got shape {matrix.shape}; "
+            f"upwind differences need one constant square matrix for {name!r}; got {got}; "
             'use space="central2"'
         )
     eigenvalues, vectors = np.linalg.eig(matrix)
@@ -129,11 +130,7 @@ def check_prefactors(scheme: Scheme, values: Values) -> None:
                 if not np.isfinite(value).all():
                     value = np.broadcast_to(value, scheme.grid.shape)
                     cell = tuple(int(k) for k in np.argwhere(~np.isfinite(value))[0])
-                    nodes = scheme.grid.nodes(scheme.boundary)
-                    place = ", ".join(
-                        f"{a} = {float(n[k]):g}"
-                        for a, n, k in zip(scheme.grid.axes, nodes, reversed(cell), strict=True)
-                    )
+                    place = scheme.grid.place(cell, scheme.boundary)
                     raise EquationError(
                         f"coefficients are finite on the grid; got {value[cell]} for "
                         f"{product.prefactor} in the equation of {info.name!r} at cell {cell} "

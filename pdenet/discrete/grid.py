@@ -1,6 +1,7 @@
 """Grid: a box in one, two or three dimensions and how many nodes stand along each of its axes."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Protocol, SupportsIndex, TypeAlias
@@ -9,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import sympy as sp
 
+from pdenet.equation.symbols import SPACE as AXES
 from pdenet.errors import GridError
-
-AXES = ("x", "y", "z")
 
 #: (low, high, points); the two ends may be exact SymPy numbers such as ``sp.pi``.
 Interval: TypeAlias = tuple[float | sp.Expr, float | sp.Expr, SupportsIndex]
@@ -147,6 +147,11 @@ class Grid:
             nodes.reshape([-1 if array_axis == d - 1 - axis else 1 for array_axis in range(d)])
             for axis, nodes in enumerate(self.nodes(boundary))
         )
+
+    def place(self, cell: Sequence[int], boundary: PeriodicAxes) -> str:
+        """Where a node stands, "x = 0.5, y = 1"; `cell` in array order (z, y, x)."""
+        nodes = zip(self.axes, self.nodes(boundary), reversed(cell), strict=True)
+        return ", ".join(f"{axis} = {float(n[k]):g}" for axis, n, k in nodes)
 
     def __repr__(self) -> str:
         """The call that makes this grid."""

@@ -46,17 +46,19 @@ def unprescribed_inflow(scheme: Scheme, values: Values) -> str:
         ]
         if any(symbol_names(e) & set(system.field_names) for row in entries for e in row):
             continue
-        shape = scheme.grid.shape
-        matrix = np.stack(
-            [
-                np.stack([np.broadcast_to(evaluate(e, environment), shape) for e in row], axis=-1)
-                for row in entries
-            ],
-            axis=-2,
-        ).astype(np.float64)
+        place = scheme.grid.dimension - 1 - axis
         for end in (0, 1):
             node = 0 if end == 0 else scheme.grid.points[axis] - 1
-            at_side = np.take(matrix, node, axis=len(shape) - 1 - axis)
+            on_side = {
+                k: np.take(v, [node], place)
+                if np.ndim(v) == scheme.grid.dimension and v.shape[place] > 1
+                else v
+                for k, v in environment.items()
+            }
+            numbers = [[np.asarray(evaluate(e, on_side)) for e in row] for row in entries]
+            shape = np.broadcast_shapes(*(v.shape for row in numbers for v in row))
+            rows = [np.stack([np.broadcast_to(v, shape) for v in row], axis=-1) for row in numbers]
+            at_side = np.stack(rows, axis=-2).astype(np.float64)
             eigenvalues = np.linalg.eigvals(at_side)
             # Rounding of a zero eigenvalue is no wave.
             noise = 1e-9 * max(float(np.abs(eigenvalues).max()), np.finfo(float).tiny)

@@ -289,24 +289,21 @@ def _nine_point(
             f'{spacing}; change the grid\'s points or use space="central2"'
         )
     along_x, along_y = (stencils.for_derivative(d, 2) for d in ((2, 0), (0, 2)))
+    bare = [replace(t, key=()) for t in terms]
     made: list[SchemeTerm] = []
-    for term in terms:
-        partner = _with_stencil(term, along_x, along_y)
-        if partner is not None and partner in [replace(t, key=term.key) for t in terms]:
-            joined = _with_stencil(term, along_x, stencils.laplacian9())
-            assert joined is not None
-            made.append(joined)
-        elif _with_stencil(term, along_y, along_x) is None:
+    for term, own in zip(terms, bare, strict=True):
+        across = _with_stencil(own, along_x, along_y) or _with_stencil(own, along_y, along_x)
+        if across is None:
             made.append(term)
+        elif across not in bare:
+            raise SchemeError(
+                "the nine-point Laplacian replaces p (u_xx + u_yy); got second derivatives along "
+                "one axis without their partner, or with another prefactor; "
+                'use space="central2"'
+            )
         else:
-            back = _with_stencil(term, along_y, along_x)
-            if back not in [replace(t, key=term.key) for t in terms]:
-                made.append(term)
-    if len(made) == len(terms) and any(2 in t.key for t in terms):
-        raise SchemeError(
-            "the nine-point Laplacian replaces p (u_xx + u_yy); got second derivatives with "
-            'different prefactors; use space="central2"'
-        )
+            joined = _with_stencil(term, along_x, stencils.laplacian9())
+            made += [] if joined is None else [joined]
     return made
 
 

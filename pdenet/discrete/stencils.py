@@ -8,6 +8,7 @@ from numbers import Integral
 
 from pdenet.discrete.shifts import Offset
 from pdenet.discrete.stencil import Stencil, apply
+from pdenet.equation.canonical import MAX_ORDER
 from pdenet.errors import StencilError
 
 __all__ = [
@@ -28,8 +29,7 @@ __all__ = [
     "upwind",
 ]
 
-#: Above these there are no stencils; wider ones meet more of the boundary than of the equation.
-MAX_ORDER = 4
+#: Above this there are no stencils; wider ones meet more of the boundary than of the equation.
 MAX_ACCURACY = 6
 
 

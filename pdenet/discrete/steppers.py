@@ -232,8 +232,8 @@ def stepper(name: str) -> Stepper:
         return STEPPERS[name]
     except (KeyError, TypeError):
         raise SchemeError(
-            f"expected a stepper among {', '.join(STEPPERS)}; got {name!r}; "
-            f"choose one of these.{suggest(str(name), STEPPERS)}"
+            f"expected a stepper among {', '.join(STEPPERS)}; got {name!r}."
+            f"{suggest(str(name), STEPPERS)}"
         ) from None
 
 

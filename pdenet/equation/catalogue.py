@@ -124,7 +124,7 @@ class Catalogue(Mapping[str, PDE]):
     def _builder(self, name: str) -> Callable[..., PDE]:
         if not isinstance(name, str) or name not in _BUILDERS:
             raise UnknownNameError(
-                f"the catalogue holds {', '.join(_BUILDERS)}; got {name!r}; use one of these."
+                f"the catalogue holds {', '.join(_BUILDERS)}; got {name!r}."
                 f"{suggest(name, _BUILDERS)}"
             )
         return _BUILDERS[name]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import sympy as sp
 
 from pdenet.equation.classical import check_choice, space
@@ -20,6 +21,7 @@ from pdenet.equation.symbols import (
     D,
     Index,
     VectorField,
+    as_expression,
     coordinates,
     fields,
     is_field,
@@ -79,19 +81,19 @@ def _eq1_fields(given: str | Sequence[sp.Expr]) -> tuple[sp.Expr, ...]:
 
 
 def _matrix(given: object, size: int, name: str) -> sp.Matrix:
-    try:
-        matrix = sp.Matrix(given)
-    except (TypeError, ValueError) as error:
+    rows = given.tolist() if isinstance(given, sp.MatrixBase | np.ndarray) else given
+    if not isinstance(rows, list | tuple) or not all(isinstance(r, list | tuple) for r in rows):
         raise EquationError(
             f"{name} of 'eq1' is a SymPy matrix or rows of expressions; got {given!r}; "
-            f"use sp.Matrix([[...]])"
-        ) from error
-    if matrix.shape != (size, size):
-        raise EquationError(
-            f"{name} of 'eq1' has the shape {(size, size)}, as there are {size} fields; got "
-            f"{matrix.shape}; give a square matrix"
+            "use sp.Matrix([[...]])"
         )
-    return matrix
+    if [len(r) for r in rows] != [size] * size:
+        raise EquationError(
+            f"{name} of 'eq1' has the shape {(size, size)}, as there are {size} fields; got rows "
+            f"of {[len(r) for r in rows]}; give a square matrix"
+        )
+    # Entry by entry: sp.Matrix would evaluate a text.
+    return sp.Matrix([[as_expression(e, f"an entry of {name}") for e in row] for row in rows])
 
 
 def _size(n: object) -> sp.Expr:

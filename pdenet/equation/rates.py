@@ -44,7 +44,7 @@ def _time_order(derivative: sp.Derivative) -> int:
 
 
 def solve_for_rates(
-    residuals: Sequence[sp.Expr], texts: Sequence[str], axes: tuple[str, ...]
+    residuals: Sequence[sp.Expr], texts: Sequence[str]
 ) -> tuple[list[tuple[sp.Expr, int]], dict[sp.Expr, sp.Expr]]:
     """Solve the equations for the highest time derivative of each field.
 

@@ -129,7 +129,7 @@ def read_system(equations: Sequence[sp.Eq]) -> System:
     for residual, text in zip(residuals, texts, strict=True):
         _check_coordinates(residual, axes, text)
         check_functions(residual, text)
-    targets, rights = solve_for_rates(residuals, texts, axes)
+    targets, rights = solve_for_rates(residuals, texts)
     infos, sides = first_order(targets, rights)
     parameters = _parameters(sp.Tuple(*rights.values()), axes, infos)
     made: list[tuple[Term, ...]] = []

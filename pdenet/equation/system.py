@@ -183,11 +183,6 @@ class System:
         return tuple(f.name for f in self.fields)
 
     @property
-    def is_scalar(self) -> bool:
-        """Tell whether there is exactly one component."""
-        return len(self.fields) == 1 and self.fields[0].size in (None, 1)
-
-    @property
     def has_vectors(self) -> bool:
         """Tell whether some field is an opaque vector field."""
         return any(f.size is not None for f in self.fields)

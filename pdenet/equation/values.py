@@ -304,7 +304,7 @@ def _sizes(
     for _, expr, actual in pairs:
         unknown = [s for s in expr.free_symbols if s.name not in sizes]
         if len(unknown) == 1:
-            solved = sp.solve(expr.xreplace({}) - int(actual), unknown[0])
+            solved = sp.solve(expr - int(actual), unknown[0])
             if len(solved) == 1 and solved[0].is_Integer:
                 sizes[unknown[0].name] = int(solved[0])
     for name, expr, actual in pairs:

@@ -11,7 +11,8 @@ from typing import Any  # a progress bar of any kind, or None
 import numpy as np
 
 from pdenet.discrete import stability as stable
-from pdenet.discrete.bounds import OVERFLOW, Bound
+from pdenet.discrete.arrays import Array, Arrays
+from pdenet.discrete.bounds import Bound
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.values import Values, as_numpy, is_tensor
@@ -23,7 +24,6 @@ from pdenet.errors import (
     StabilityError,
     StabilityWarning,
 )
-from pdenet.simulate.arrays import Array, Arrays
 from pdenet.simulate.initial import read_initial
 from pdenet.simulate.program import Program
 from pdenet.simulate.reference import NumpyArrays
@@ -124,7 +124,7 @@ class Integrator:
                 warnings.warn(str(error), StabilityWarning, stacklevel=2)
             self._warned = True
             return self.dt_given
-        if bound.reason == OVERFLOW and at is not None:
+        if bound.is_overflow and at is not None:
             self._raise_overflow(at, t, step)
         if self.dt_given is not None:
             mode = self.mode if not self._warned else "ignore"
@@ -254,11 +254,7 @@ class Integrator:
             return  # the sum overflowed, the state did not
         place = tuple(int(k) for k in bad[0])
         component, cell = (place[1], place[2:]) if batched else (place[0], place[1:])
-        nodes = self.scheme.grid.nodes(self.scheme.boundary)
-        where = ", ".join(
-            f"{a} = {float(n[k]):g}"
-            for a, n, k in zip(self.scheme.grid.axes, nodes, reversed(cell), strict=True)
-        )
+        where = self.scheme.grid.place(cell, self.scheme.boundary)
         field = self.components[component]
         raise BlowUpError(
             f"the state stays finite in a stable run; got {array[place]} for {field!r} at cell "

@@ -14,6 +14,8 @@ import opt_einsum
 import sympy as sp
 
 from pdenet.discrete import environment
+from pdenet.discrete.arrays import Array, Arrays, cut
+from pdenet.discrete.ghosts import Walls
 from pdenet.discrete.scheme import DT, Scheme, SchemeProduct, SchemeTerm, summation_groups
 from pdenet.discrete.stencils import Stencil, apply, identity
 from pdenet.discrete.steppers import RungeKutta
@@ -21,8 +23,6 @@ from pdenet.equation.functions import compile_expression, plain, symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.equation.system import FREE_INDEX, CoefficientUse, FieldInfo
 from pdenet.equation.values import Values
-from pdenet.simulate.arrays import Array, Arrays, cut
-from pdenet.simulate.walls import Walls
 
 
 class Program:

@@ -8,10 +8,10 @@ from typing import Any  # numbers and arrays of a user, of any kind NumPy takes
 import numpy as np
 
 from pdenet.discrete import environment
+from pdenet.discrete.arrays import cut
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.functions import NUMPY
 from pdenet.equation.values import Values, as_numpy
-from pdenet.simulate.arrays import cut
 
 
 class NumpyArrays:

@@ -25,7 +25,7 @@ from pdenet.simulate.result import Result
 from pdenet.simulate.times import check_time, num_steps, outputs
 
 if TYPE_CHECKING:
-    from pdenet.simulate.arrays import Array
+    from pdenet.discrete.arrays import Array
     from pdenet.simulate.layout import Attribute
 
 FRAMES = 50

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any  # values and states are NumPy's or torch'
 import numpy as np
 
 from pdenet.discrete import stability as stable
+from pdenet.discrete.arrays import Array, Arrays
 from pdenet.discrete.boundary import Boundary, boundary_parameters, resolve
 from pdenet.discrete.environment import check_prefactors
 from pdenet.discrete.grid import Grid
@@ -18,7 +19,6 @@ from pdenet.equation.pde import PDE
 from pdenet.equation.values import Values, bind, is_tensor
 from pdenet.errors import BackendError, BoundaryError, GridError, StabilityError, suggest
 from pdenet.simulate import running
-from pdenet.simulate.arrays import Array, Arrays
 from pdenet.simulate.integrator import Integrator, check_memory
 from pdenet.simulate.reference import NumpyArrays
 from pdenet.simulate.running import Origin

@@ -82,7 +82,7 @@ class TorchArrays:
                     ]
                     absolute = _absolute(torch.stack(rows))
                     for row, column in np.ndindex(*absolute.shape):
-                        numbers[f"{one.name}_{row}_{column}"] = absolute[row, column]
+                        numbers[one.entry(row, column)] = absolute[row, column]
         return numbers, coefficients
 
     def has_gradients(self, values: Values) -> bool:

@@ -188,7 +188,7 @@ _BAD: dict[str, tuple[Callable[[], object], type[PdenetError], tuple[str, ...]]]
     "Lax–Friedrichs with RK4": (lambda: made(catalogue["advection"], "lax_friedrichs", "rk4"), SchemeError, ("'rk4'", 'stepper="euler"')),
     "Lax–Friedrichs of waves": (lambda: made(catalogue["wave"], "lax_friedrichs"), SchemeError, ("first order", "order 2")),
     "nine points on unequal spacings": (lambda: made(catalogue["heat"], "nine_point", grid=Grid(x=(0, 1, 9), y=(0, 1, 8))), SchemeError, ("equal spacings", "0.125", 'space="central2"')),
-    "nine points of unequal diffusion": (lambda: made(PDE(sp.Eq(u.diff(t), u.diff(x, 2) + 2 * u.diff(y, 2))), "nine_point"), SchemeError, ("different prefactors",)),
+    "nine points of unequal diffusion": (lambda: made(PDE(sp.Eq(u.diff(t), u.diff(x, 2) + 2 * u.diff(y, 2))), "nine_point"), SchemeError, ("another prefactor",)),
     "upwind of a matrix that varies": (lambda: made(PDE(sp.Eq(u.diff(t), x * v.diff(x)), sp.Eq(v.diff(t), u.diff(x))), "upwind"), SchemeError, ("upwind", "along x, which varies", "rk4")),
     "upwind of a product of derivatives": (lambda: made(PDE(sp.Eq(u.diff(t), u.diff(x) * u.diff(y))), "upwind"), SchemeError, ("product of derivatives",)),
     "another grid's axes": (lambda: made(catalogue["heat"], grid=Grid(x=(0, 1, 9))), GridError, ("(x, y)", "(x)")),
@@ -229,3 +229,17 @@ def test_extrapolation_at_a_free_end_is_one_degree_above_the_highest_derivative(
     (along_x, along_y) = scheme.closures["u"]
     assert [c.depth for c in along_x] == [5, 5]  # nodes 0 … 4 of a polynomial of degree 4
     assert along_y[0].depth == 3
+
+
+def test_the_nine_point_laplacian_leaves_no_second_derivative_behind() -> None:
+    """v_xx alone would stay with the five-point stencil, unannounced."""
+    both = PDE(sp.Eq(u.diff(t), u.diff(x, 2) + u.diff(y, 2) + v.diff(x, 2)), sp.Eq(v.diff(t), v))
+    with pytest.raises(SchemeError, match="without their partner"):
+        made(both, "nine_point")
+
+
+def test_upwind_is_refused_for_a_matrix_that_varies() -> None:
+    pde = catalogue.build("eq9", dimension=1, n=2)
+    line, ring = Grid(x=(0, 1, 8)), Boundary(x=Periodic())
+    with pytest.raises(SchemeError, match="entries that vary"):
+        pde.to_solver(line, ring, values={"A": [[x, 0], [0, 1]]}, space="upwind", stepper="euler")

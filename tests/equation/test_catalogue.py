@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any  # the options of an entry
 
+import numpy as np
 import pytest
 import sympy as sp
 
@@ -329,3 +331,18 @@ def test_divergence_form_carried_out_is_the_advective_form(name: str) -> None:
 def test_divergence_forms_conserve_and_advective_forms_need_not(name: str) -> None:
     assert catalogue.build(name, form="divergence").analysis.is_conservative
     assert not catalogue[name].analysis.is_conservative
+
+
+def test_entries_of_eq1_are_never_evaluated_as_text(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    hostile = f"open({str(marker)!r}, 'w').close() or 1"
+    for given in ([[hostile, 0], [0, 1]], [hostile, 0], hostile, sp.Matrix([[0, 1]]).tolist()):
+        with pytest.raises(EquationError, match=r"of 'eq1'|an entry of A"):
+            catalogue.build("eq1", A=given, B=[[1, 0], [0, 1]])
+    assert not marker.exists()
+
+
+def test_eq1_takes_rows_numbers_and_arrays() -> None:
+    rows = [[1, 0], [0, 1]]
+    made = {catalogue.build("eq1", A=a, B=rows) for a in (rows, sp.Matrix(rows), np.array(rows))}
+    assert len(made) == 1

@@ -11,13 +11,13 @@ from typing import Any  # values of parameters
 
 import numpy as np
 
+from pdenet.discrete.arrays import Arrays
 from pdenet.discrete.boundary import Boundary, Robin, boundary_parameters, resolve
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import discretise
 from pdenet.discrete.steppers import stepper as stepper_named
 from pdenet.equation.pde import PDE
 from pdenet.equation.values import bind
-from pdenet.simulate.arrays import Arrays
 from pdenet.simulate.integrator import Integrator
 from pdenet.simulate.reference import NumpyArrays
 from tests.strategies import Problem

@@ -13,13 +13,13 @@ from typing import Any  # boundary values are numbers, arrays or tensors
 import numpy as np
 import sympy as sp
 
+from pdenet.discrete.arrays import Array, Arrays, cut
 from pdenet.discrete.closure import Closure
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.functions import compile_expression, symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.equation.values import as_numpy
 from pdenet.errors import BoundaryError, BoundaryWarning
-from pdenet.simulate.arrays import Array, Arrays, cut
 
 LOW, HIGH = 0, 1
 
