@@ -45,7 +45,7 @@ DOORS = {
 LIBRARIES = {
     "errors": {"numpy"},
     "equation": {"numpy", "sympy"},
-    "discrete": {"numpy", "scipy", "sympy", "threadpoolctl"},
+    "discrete": {"numpy", "opt_einsum", "scipy", "sympy", "threadpoolctl"},
 }
 
 # What `import_module(name)` imports can be read only where the name is a literal.

@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("this machine's memory is exhausted; use fewer points or --dtype float32")
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename or 'no file'}; check the path")
-    except Exception as error:
+    except Exception as error:  # the last resort: a sentence, not a traceback
         if os.environ.get("PDENET_TRACEBACK"):
             raise
         return _fail(

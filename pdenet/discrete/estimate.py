@@ -11,6 +11,10 @@ The viscosity of upwind differences goes with the speed that it belongs to, and 
 u_tt = F(u) contributes ±i times the square root of its size. The bound is the largest
 dt for which the corners are stable. Norms are rounded up to powers of 2^(1/16), so that the same
 bound serves many steps.
+
+Coefficients that hold a derivative of the state are taken at the nodes of the grid; beyond a wall
+the state goes on along its tangent there, whatever the condition, which changes such a coefficient
+at the wall by O(h) of itself.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any  # values of names: numbers or arrays
 
 import numpy as np
+from opt_einsum import contract
 
 from pdenet.discrete.amplification import largest_step
 from pdenet.discrete.frozen import averaged_step
@@ -224,7 +229,7 @@ def row_and_column_sums(state: State, terms: Sequence[LinearTerm]) -> tuple[np.n
             extra = [] if index is None else [index]
             text = ",".join(f"{s}..." for s in [*letters, *extra]) or "..."
             operands = [*arrays, *ones] or [np.ones(1)]
-            part = np.einsum(f"{text}->{index or ''}...", *operands, optimize=True)
+            part = contract(f"{text}->{index or ''}...", *operands)
             part = np.atleast_1d(part).reshape(size if index else 1, -1)
             made = np.zeros((count, max(part.shape[-1], weight.shape[-1])))
             made[where] = part * weight

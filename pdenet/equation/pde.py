@@ -1,4 +1,4 @@
-"""PDE: one equation object, with doors to the simulator and to the network."""
+"""PDE: one equation object, and its door to the simulator."""
 
 from __future__ import annotations
 

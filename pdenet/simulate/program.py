@@ -68,8 +68,8 @@ class Program:
         state = self.arrays.copy(state)
         reached = [0.0, 0.0]
         groups = self._split()
-        for group, fraction in stepper.substeps:
-            rates = self.right_side(state, t + reached[1 - group] * dt, dt, only=groups[group])
+        for (group, fraction), read in zip(stepper.substeps, stepper.stage_times, strict=True):
+            rates = self.right_side(state, t + float(read) * dt, dt, only=groups[group])
             reached[group] += float(fraction)
             state = self.arrays.copy(state)
             for name, rate in rates.items():

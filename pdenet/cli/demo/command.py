@@ -78,14 +78,12 @@ def _make(is_fast: bool) -> list[Section]:
 
 
 def _write(path: Path, sections: Sequence[Section], seconds: float, is_fast: bool) -> Path:
-    import os
-
     from pdenet.cli.demo.page import page
+    from pdenet.simulate.layout import written_whole
 
     # Whole or not at all: a browser may be looking at the older page.
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page(sections, seconds, is_fast=is_fast), encoding="utf-8")
-    os.replace(temporary, path)
+    with written_whole(path, overwrite=True) as temporary:
+        temporary.write_text(page(sections, seconds, is_fast=is_fast), encoding="utf-8")
     return path.resolve()
 
 
