@@ -16,7 +16,7 @@ import numpy as np
 import sympy as sp
 
 from pdenet.equation.functions import symbol_names, to_canonical
-from pdenet.equation.pde import key_name
+from pdenet.equation.names import key_name
 from pdenet.equation.symbols import SPACE, TIME, canonical_symbol
 from pdenet.equation.system import System
 from pdenet.errors import BoundaryError, EquationError, PdenetError, suggest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any  # Any: values= takes numbers, arrays, ten
 import sympy as sp
 
 from pdenet.equation import analysis, printing
-from pdenet.equation.rates import RATE_SUFFIX
+from pdenet.equation.names import key_name
 from pdenet.equation.reading import (
     read_system,
     scalar_equations,
@@ -17,48 +17,15 @@ from pdenet.equation.reading import (
     with_metadata,
 )
 from pdenet.equation.symbols import (
-    TIME,
-    Coefficient,
-    Component,
-    VectorField,
     as_expression,
-    is_field,
 )
 from pdenet.equation.system import Parameter, System
-from pdenet.errors import EquationError, ValuesError, suggest
+from pdenet.errors import EquationError, suggest
 
 if TYPE_CHECKING:
     from pdenet.discrete.boundary import Boundary
     from pdenet.discrete.grid import Grid
     from pdenet.simulate.solver import Solver
-
-
-def key_name(key: object) -> str:
-    """Return the name that a key of a mapping stands for.
-
-    Args:
-        key: a string, a SymPy symbol, a field, its time derivative, a vector field, a coefficient
-            or a coefficient function.
-
-    Raises:
-        ValuesError: the key is none of these.
-    """
-    if isinstance(key, str):
-        return key
-    if isinstance(key, sp.Symbol | Coefficient | VectorField | Component):
-        return str(key.name)
-    if isinstance(key, sp.core.function.AppliedUndef):
-        return str(key.func.__name__)
-    if isinstance(key, sp.core.function.UndefinedFunction):
-        return str(key.__name__)
-    if isinstance(key, sp.Derivative) and is_field(key.expr):
-        counts = [(s.name, int(c)) for s, c in key.variable_count]
-        if counts == [(TIME, 1)]:
-            return key_name(key.expr) + RATE_SUFFIX
-    raise ValuesError(
-        f"names are given as a string, a symbol, a field or a coefficient; got {key!r} "
-        f"({type(key).__name__}); use the name"
-    )
 
 
 class PDE:
@@ -223,6 +190,3 @@ def _metadata(
         )
         for name, p in known.items()
     }
-
-
-__all__ = ["PDE", "is_field", "key_name"]

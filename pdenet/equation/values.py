@@ -12,7 +12,7 @@ import numpy as np
 import sympy as sp
 
 from pdenet.equation.functions import plain, to_canonical
-from pdenet.equation.pde import key_name
+from pdenet.equation.names import key_name
 from pdenet.equation.reading import substituted
 from pdenet.equation.symbols import TIME
 from pdenet.equation.system import FieldInfo, Parameter, System

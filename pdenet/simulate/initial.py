@@ -12,7 +12,7 @@ import sympy as sp
 from pdenet.discrete import environment
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.functions import evaluate, to_canonical
-from pdenet.equation.pde import key_name
+from pdenet.equation.names import key_name
 from pdenet.equation.values import Values, as_numpy, is_tensor
 from pdenet.errors import EquationError, InitialStateError, suggest
 
