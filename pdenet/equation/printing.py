@@ -41,6 +41,10 @@ class _Text(StrPrinter):
 
 
 class _Latex(LatexPrinter):
+    def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
+        # SymPy knows the Greek letters by their whole names only.
+        return r"\varepsilon" if expr.name == "eps" else str(super()._print_Symbol(expr, style))
+
     def _print_Derivative(self, expr: sp.Derivative) -> str:
         inner = self._print(expr.expr)
         if isinstance(expr.expr, Component):
