@@ -240,6 +240,7 @@ def fingerprint(solver: Integrator) -> str:
         solver.scheme.stepper,
         solver.scheme.space,
         solver.dtype,
+        "torch" if solver.is_torch else "numpy",  # equal to rounding, not bit for bit
         solver.dt_given,
         sorted(solver.values.sizes.items()),
     ]

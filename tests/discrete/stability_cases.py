@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any  # values of parameters; conditions of any kind
 
 import numpy as np
+import pytest
 import sympy as sp
 
 from pdenet.discrete.boundary import Boundary, Condition, Periodic
@@ -19,6 +20,9 @@ from pdenet.equation.values import bind
 
 t, x, y, z = coordinates("t x y z")
 SPACE = (x, y, z)
+
+SPACINGS = [(0.1,), (0.1, 0.07), (0.1, 0.07, 0.15)]
+dimensions = pytest.mark.parametrize("h", SPACINGS, ids=["1d", "2d", "3d"])
 
 
 def scalar(dimension: int) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:

@@ -21,6 +21,7 @@ from pdenet.equation.values import bind
 from pdenet.errors import IllPosedError, StabilityError, StabilityWarning
 from tests.discrete.stability_cases import (
     bound,
+    dimensions,
     evolution,
     laplacian,
     one_step,
@@ -36,9 +37,6 @@ from tests.discrete.stability_cases import (
 # What is promised. Bounds are found as the least over waves; long waves are taken at θ = 1e-3,
 # where bounds of the limit θ → 0 are off by θ²/12.
 EXACT = 1e-6
-
-SPACINGS = [(0.1,), (0.1, 0.07), (0.1, 0.07, 0.15)]
-dimensions = pytest.mark.parametrize("h", SPACINGS, ids=["1d", "2d", "3d"])
 
 
 @dimensions

@@ -23,6 +23,7 @@ from pdenet.equation.symbols import fields
 from pdenet.errors import StabilityError
 from tests.discrete.stability_cases import (
     bound,
+    dimensions,
     evolution,
     laplacian,
     one_step,
@@ -36,9 +37,6 @@ from tests.discrete.stability_cases import (
 
 # What is promised; half-line modes are roots of polynomials, good to 1e-12.
 EXACT = 1e-6
-
-SPACINGS = [(0.1,), (0.1, 0.07), (0.1, 0.07, 0.15)]
-dimensions = pytest.mark.parametrize("h", SPACINGS, ids=["1d", "2d", "3d"])
 
 
 @dimensions
