@@ -65,6 +65,14 @@ class IllPosedError(StabilityError):
     """An equation whose own growth rate is unbounded, such as the backward heat equation."""
 
 
+class NetworkError(PdenetError, ValueError):
+    """A network that cannot be built, or an input, a state dict or a time that does not fit one."""
+
+
+class FitError(PdenetError, ValueError):
+    """Frames, sensors, bounds or options from which no parameters can be found."""
+
+
 class CommandError(PdenetError, ValueError):
     """A command line or a TOML file that asks for something that does not exist."""
 
@@ -115,6 +123,10 @@ class BlowUpError(PdenetError, RuntimeError):
 
 class StabilityWarning(UserWarning):
     """A run goes on although it was found to be unstable (`stability="warn"`)."""
+
+
+class FitWarning(UserWarning):
+    """A fit that stopped before it converged, or parameters that the data do not determine."""
 
 
 class BoundaryWarning(UserWarning):
