@@ -42,14 +42,16 @@ from pdenet.errors import (
 )
 
 if TYPE_CHECKING:
+    from pdenet.network.network import Network
     from pdenet.simulate.exact import exact_periodic
     from pdenet.simulate.result import Result
     from pdenet.simulate.solver import Solver
 
 __version__ = "0.1.0"
 
-# Loaded when first asked for: they need SciPy or tqdm, which an equation alone does not.
+# Loaded when first asked for: they need SciPy, tqdm or PyTorch, which an equation alone does not.
 _LATER = {
+    "Network": "pdenet.network.network",
     "Result": "pdenet.simulate.result",
     "Solver": "pdenet.simulate.solver",
     "exact_periodic": "pdenet.simulate.exact",
@@ -65,6 +67,7 @@ __all__ = [
     "Dirichlet",
     "Free",
     "Grid",
+    "Network",
     "Neumann",
     "PdenetError",
     "Periodic",

@@ -22,17 +22,18 @@ FLOORS = {
     "errors": 0,
     "equation": 1,
     "discrete": 2,
-    "simulate": 3,
-    "network": 4,
-    "symmetry": 5,
-    "equivariant": 5,
-    "training": 6,
-    "cli": 7,
+    "backends": 3,
+    "simulate": 4,
+    "network": 5,
+    "symmetry": 6,
+    "equivariant": 6,
+    "training": 7,
+    "cli": 8,
 }
 # The roof sees every floor, and no floor sees it: the public names, and `python -m pdenet`.
 ROOF = {PACKAGE, f"{PACKAGE}.__main__"}
 
-# Lower, and forbidden all the same: simulator and network meet in the Scheme only.
+# Lower, and forbidden all the same: simulator and network share what lies below both, no more.
 NEVER = {("network", "simulate")}
 
 # The doors of PDE: methods of two lines that import inside, and the types in their signatures.
@@ -310,6 +311,11 @@ BROKEN = {
     ),
     "up by a relative import": ("discrete/grid.py", "from ..cli import main", "not a lower floor"),
     "sideways": ("symmetry/a.py", "import pdenet.equivariant.b", "not a lower floor"),
+    "up from a back end": (
+        "backends/torch_arrays.py",
+        "from pdenet.simulate.solver import Solver",
+        "not a lower floor",
+    ),
     "never": ("network/block.py", "from pdenet.simulate.solver import Solver", "never sees"),
     "a door at the top of the file": (
         "equation/pde.py",
@@ -341,9 +347,9 @@ BROKEN = {
     "builtins.eval": ("cli/demo.py", "import builtins\nbuiltins.eval('1')", "uses eval"),
     "exec as a value": ("cli/demo.py", "run = exec", "uses exec"),
     "compile": ("cli/demo.py", "compile('1', '', 'eval')", "uses compile"),
-    "lambdify": ("simulate/reference.py", "import sympy as s\ns.lambdify", "uses lambdify"),
+    "lambdify": ("backends/numpy_arrays.py", "import sympy as s\ns.lambdify", "uses lambdify"),
     "lambdify renamed": (
-        "simulate/reference.py",
+        "backends/numpy_arrays.py",
         "from sympy import lambdify as f",
         "uses lambdify",
     ),
@@ -375,8 +381,12 @@ SOUND = {
     "discrete/__init__.py": "from pdenet.discrete.stencils import Stencil",
     "discrete/grid.py": "import math\nimport numpy as np\nfrom pdenet.equation import pde",
     "discrete/stencils.py": "from pdenet.discrete import grid\nimport sympy as sp\nsp.S(1)",
+    "backends/torch_arrays.py": "import torch\nfrom pdenet.discrete import grid",
     "simulate/solver.py": "import re\nre.compile('')\nimport sympy\nsympy.sympify(1, strict=True)",
-    "network/block.py": "import torch\ntorch.load('', weights_only=True)\nmodel.eval()",
+    "network/block.py": (
+        "import torch\nimport pdenet.backends.torch_arrays\n"
+        "torch.load('', weights_only=True)\nmodel.eval()"
+    ),
     "equivariant/b.py": "",
     "cli/__init__.py": "def main():\n    import pdenet.simulate.solver",
 }

@@ -2,329 +2,246 @@
 
 Axes are padded in coordinate order, x first; a later axis sees the ghost nodes of the earlier ones,
 so that corners combine both rules and mixed derivatives keep their second order there.
+
+A side is a pair (axis, end). Boundary values are given, as numbers or arrays that broadcast over a
+side; `sides` evaluates them. What touches a field is slicing and arithmetic that depends on no
+number in it, so that it can be traced.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any  # boundary values are numbers, arrays or tensors
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias  # boundary values are numbers, arrays or tensors
 
 import numpy as np
-import sympy as sp
 
 from pdenet.discrete.arrays import Array, Arrays, cut
 from pdenet.discrete.closure import Closure
 from pdenet.discrete.scheme import Scheme
-from pdenet.equation.functions import compile_expression, symbol_names
-from pdenet.equation.symbols import TIME, canonical_symbol
-from pdenet.equation.values import as_numpy
-from pdenet.errors import BoundaryError, BoundaryWarning
 
 LOW, HIGH = 0, 1
 
+Side: TypeAlias = tuple[int, int]
+"""An axis in coordinate order, and LOW or HIGH."""
 
-class Walls:
-    """The sides of a box, for one scheme and one back end.
+
+# Ghost nodes -------------------------------------------------------------------------------------
+
+
+def pad(
+    field: Array,
+    closures: Sequence[tuple[Closure, Closure]],
+    width: Sequence[int],
+    arrays: Arrays,
+    value: Callable[[int, int], Any],
+) -> Array:
+    """Return a field with its ghost nodes, shape `(…, *(points + 2 width))`.
 
     Args:
-        scheme: the scheme, whose closures are carried out.
+        field: shape `(…, *points)`, x last.
+        closures: for each axis, in coordinate order, the closures at (low, high).
+        width: how many ghost nodes each axis gets at both ends.
         arrays: the back end.
-
-    Raises:
-        BoundaryError: an array of boundary values does not fit its side.
+        value: (axis, end) to g on that side, with ghost nodes along the axes before it; asked once
+            where a ghost node needs it.
     """
-
-    def __init__(self, scheme: Scheme, arrays: Arrays) -> None:
-        self.scheme = scheme
-        self.arrays = arrays
-        self.dimension = scheme.grid.dimension
-        self._numbers: Mapping[str, Any] = {}
-        self._cache: dict[object, Any] = {}
-        self._rates: dict[object, sp.Expr | None] = {}
-        self._warned = False
-        nodes = scheme.grid.nodes(scheme.boundary)
-        self._extended = tuple(
-            _extended_nodes(n, h, max(w, 1), periodic)
-            for n, h, w, periodic in zip(
-                nodes, scheme.spacing, scheme.width, scheme.is_periodic, strict=True
-            )
-        )
-        self._fixed = {
-            name: tuple(
-                (axis, end)
-                for axis, pair in enumerate(pairs)
-                for end, one in enumerate(pair)
-                if one.fixed
-            )
-            for name, pairs in scheme.closures.items()
-        }
-        self._check_arrays()
-
-    def prepare(self, numbers: Mapping[str, Any]) -> None:
-        """Take the parameters' numbers, and forget what was computed with others."""
-        self._numbers = numbers
-        self._cache = {}
-
-    # -- ghost nodes ------------------------------------------------------------------------------
-
-    def pad(self, name: str, field: Array, t: float) -> Array:
-        """Return a field with its ghost nodes, shape `(…, *(points + 2 width))`."""
-        for axis in range(self.dimension):
-            width = self.scheme.width[axis]
-            if not width:
-                continue
-            place = -(axis + 1)
-            low, high = self.scheme.closures[name][axis]
-            if low.wraps:
-                parts = [cut(field, place, -width, None), field, cut(field, place, 0, width)]
-            else:
-                below = [
-                    self._ghost(name, field, axis, LOW, low, k, t) for k in range(width, 0, -1)
-                ]
-                above = [
-                    self._ghost(name, field, axis, HIGH, high, k, t) for k in range(1, width + 1)
-                ]
-                parts = [*below, field, *above]
-            field = self.arrays.concatenate(parts, place)
-        return field
-
-    def _ghost(
-        self, name: str, field: Array, axis: int, end: int, one: Closure, k: int, t: float
-    ) -> Array:
+    for axis, (pair, reach) in enumerate(zip(closures, width, strict=True)):
+        if not reach:
+            continue
         place = -(axis + 1)
-        points = field.shape[place]
-        made: Array = None
-        for m, weight in one.ghosts[k - 1]:
+        if pair[LOW].wraps:
+            parts = [cut(field, place, -reach, None), field, cut(field, place, 0, reach)]
+        else:
+            below, above = (
+                _ghosts(field, axis, end, pair[end], reach, value) for end in (LOW, HIGH)
+            )
+            parts = [*reversed(below), field, *above]
+        field = arrays.concatenate(parts, place)
+    return field
+
+
+def _ghosts(
+    field: Array,
+    axis: int,
+    end: int,
+    one: Closure,
+    reach: int,
+    value: Callable[[int, int], Any],
+) -> list[Array]:
+    """Return the ghost nodes k = 1, 2, … spacings outside, each of length 1 along the axis."""
+    place = -(axis + 1)
+    points = field.shape[place]
+    given = value(axis, end) if any(one.sources[:reach]) else 0.0
+    made: list[Array] = []
+    for rule, source in zip(one.ghosts[:reach], one.sources[:reach], strict=True):
+        ghost: Array = None
+        for m, weight in rule:
             node = m if end == LOW else points - 1 - m
             inner = cut(field, place, node, node + 1)
             part = inner if weight == 1.0 else weight * inner
-            made = part if made is None else made + part
-        if one.sources[k - 1]:
-            value = self._value(name, axis, end, t, axes_padded=axis)
-            if not (isinstance(value, float) and value == 0.0):
-                part = one.sources[k - 1] * value
-                made = part if made is None else made + part
-        if made is None:
-            made = 0.0 * cut(field, place, 0, 1)
-        return made
+            ghost = part if ghost is None else ghost + part
+        if source and not (isinstance(given, float) and given == 0.0):
+            part = source * given
+            ghost = part if ghost is None else ghost + part
+        made.append(0.0 * cut(field, place, 0, 1) if ghost is None else ghost)
+    return made
 
-    def extend(self, array: Array, axis: int) -> Array:
-        """Return a coefficient with one more node at both ends, wrapped or going on linearly."""
-        place = -(axis + 1)
-        points = array.shape[place]
-        if points == 1:
-            return array
-        if self.scheme.is_periodic[axis]:
-            parts = [cut(array, place, points - 1, points), array, cut(array, place, 0, 1)]
-        else:
-            first, second = cut(array, place, 0, 1), cut(array, place, 1, 2)
-            last, before = (cut(array, place, k, k + 1) for k in (points - 1, points - 2))
-            parts = [2.0 * first - second, array, 2.0 * last - before]
-        return self.arrays.concatenate(parts, place)
 
-    def extended_nodes(self, axis: int, width: int) -> Array:
-        """Return the nodes of an axis with `width` more at both ends, shaped to broadcast."""
-        have = max(self.scheme.width[axis], 1)
-        nodes = self._extended[axis]
-        nodes = nodes[have - width : len(nodes) - (have - width)]
-        return self.arrays.asarray(self._shaped(nodes, axis))
+def extend(array: Array, axis: int, is_periodic: bool, arrays: Arrays) -> Array:
+    """Return a coefficient with one more node at both ends, wrapped or going on linearly.
 
-    def _shaped(self, nodes: np.ndarray, axis: int) -> np.ndarray:
-        shape = [1] * self.dimension
-        shape[self.dimension - 1 - axis] = -1
-        return nodes.reshape(shape)
-
-    # -- prescribed nodes -------------------------------------------------------------------------
-
-    def impose(
-        self,
-        name: str,
-        field: Array,
-        t: float,
-        start: float | None = None,
-        slopes: Sequence[tuple[float, float]] = (),
-    ) -> None:
-        """Set the Dirichlet nodes of a field, shape `(component, …, *space)`, in place.
-
-        Args:
-            name: the field's name.
-            field: its components.
-            t: the time; the nodes become g(t).
-            start: for a stage of a Runge–Kutta step, the time of the step's beginning. The nodes
-                become g(start) + Σ length · ∂g/∂t(time), what the stage makes of u' = ∂g/∂t. With
-                g(t) they would be ahead of their neighbours, which carry the stage's own error of
-                O(dt²), and second differences would see a kink of O(dt²/h²): see Carpenter,
-                Gottlieb, Abarbanel & Don (1995), SIAM J. Sci. Comput. 16:1241.
-            slopes: pairs (length, time), with `start`.
-        """
-        sides = self._fixed[name]
-        if not sides:
-            return
-        values = {side: self._prescribed(name, *side, t, start, slopes) for side in sides}
-        if len({axis for axis, _ in sides}) > 1:
-            values = self._with_corners(name, values)
-        for (axis, end), value in values.items():
-            points = self.scheme.grid.points[axis]
-            node = 0 if end == LOW else points - 1
-            window = (..., slice(node, node + 1), *(slice(None),) * axis)
-            field[window] = value
-
-    def _prescribed(
-        self,
-        name: str,
-        axis: int,
-        end: int,
-        t: float,
-        start: float | None,
-        slopes: Sequence[tuple[float, float]],
-    ) -> Any:
-        """Return g(t), or what a stage makes of it, on a side without ghost nodes."""
-        rate = None if start is None else self._rate(name, axis, end)
-        if start is None or rate is None:
-            return self._value(name, axis, end, t, axes_padded=0)
-        made = self._value(name, axis, end, start, axes_padded=0)
-        for length, time in slopes:
-            made = made + length * self._evaluated(rate, axis, end, time, 0)
-        return made
-
-    def _rate(self, name: str, axis: int, end: int) -> sp.Expr | None:
-        """Return ∂g/∂t; None where g is constant in time or has no derivative to speak of."""
-        key = ("rate", name, axis, end)
-        if key not in self._rates:
-            rate = None
-            if not self._is_static(name, axis, end):
-                rate = sp.diff(self.scheme.closures[name][axis][end].value, canonical_symbol(TIME))
-                # A step in time has none at the step: stages take g(t) there.
-                rate = None if rate.has(sp.DiracDelta, sp.Derivative) else rate
-            self._rates[key] = rate
-        return self._rates[key]
-
-    def _with_corners(self, name: str, values: dict[tuple[int, int], Any]) -> dict[Any, Any]:
-        """Return values over the sides with the mean of all Dirichlet values at shared nodes."""
-        key = ("corners", name)
-        static = all(self._is_static(name, *side) for side in values)
-        if static and key in self._cache:
-            return dict(self._cache[key])
-        full = {
-            s: self.arrays.broadcast(self.arrays.asarray(v), self._side_shape(s[0]))
-            for s, v in values.items()
-        }
-        made: dict[tuple[int, int], Any] = {}
-        for side, value in full.items():
-            total = self.arrays.copy(value)
-            count = np.ones(self._side_shape(side[0]))
-            for other, second in full.items():
-                if other[0] != side[0]:
-                    mine = self._edge(side, other)
-                    theirs = self._edge(other, side)
-                    self._warn_if_apart(name, value[mine], second[theirs])
-                    total[mine] = total[mine] + second[theirs]
-                    count[mine] += 1
-            made[side] = total / self.arrays.asarray(count)
-        if static:
-            self._cache[key] = made
-        return made
-
-    def _edge(self, side: tuple[int, int], other: tuple[int, int]) -> tuple[slice, ...]:
-        """Return the window, in the array of `side`, of the nodes it shares with `other`."""
-        window = [slice(None)] * self.dimension
-        points = self.scheme.grid.points[other[0]]
-        node = 0 if other[1] == LOW else points - 1
-        window[self.dimension - 1 - other[0]] = slice(node, node + 1)
-        return tuple(window)
-
-    def _side_shape(self, axis: int) -> tuple[int, ...]:
-        shape = list(self.scheme.grid.shape)
-        shape[self.dimension - 1 - axis] = 1
-        return tuple(shape)
-
-    def _warn_if_apart(self, name: str, one: Array, other: Array) -> None:
-        if self._warned:
-            return
-        first, second = as_numpy(one), as_numpy(other)
-        apart = np.abs(first - second)
-        # Rounding of two expressions for one corner value stays far below this.
-        if np.any(apart > 1e-9 * (np.abs(first) + np.abs(second))):
-            self._warned = True
-            warnings.warn(
-                f"two Dirichlet values meet at a corner and should agree; got "
-                f"{float(first.ravel()[apart.argmax()]):g} and "
-                f"{float(second.ravel()[apart.argmax()]):g} for field {name!r}; "
-                "their mean is used; make the values agree to keep second order",
-                BoundaryWarning,
-                stacklevel=2,
-            )
-
-    # -- values -----------------------------------------------------------------------------------
-
-    def _is_static(self, name: str, axis: int, end: int) -> bool:
-        value = self.scheme.closures[name][axis][end].value
-        return not (isinstance(value, sp.Expr) and TIME in symbol_names(value))
-
-    def _value(self, name: str, axis: int, end: int, t: float, axes_padded: int) -> Any:
-        """Return g on a side, with ghost nodes along the axes before `axes_padded`."""
-        key = (name, axis, end, axes_padded)
-        if key in self._cache:
-            return self._cache[key]
-        value = self.scheme.closures[name][axis][end].value
-        if isinstance(value, sp.Expr):
-            made = self._evaluated(value, axis, end, t, axes_padded)
-        elif np.ndim(value) == 0:
-            made = value if hasattr(value, "detach") else float(value)
-        else:
-            made = self._face_array(value, axis, axes_padded)
-        if self._is_static(name, axis, end):
-            self._cache[key] = made
-        return made
-
-    def _evaluated(self, value: sp.Expr, axis: int, end: int, t: float, axes_padded: int) -> Any:
-        names = tuple(sorted(symbol_names(value)))
-        function = compile_expression(value, names, self.arrays.functions)
-        arguments = []
-        for name in names:
-            if name == TIME:
-                arguments.append(t)
-            elif name in self.scheme.grid.axes:
-                own = self.scheme.grid.axes.index(name)
-                have = max(self.scheme.width[own], 1)
-                nodes = self._extended[own][have:-have]
-                if own == axis:
-                    arguments.append(float(nodes[0] if end == LOW else nodes[-1]))
-                elif own < axes_padded:
-                    arguments.append(self.extended_nodes(own, self.scheme.width[own]))
-                else:
-                    arguments.append(self.arrays.asarray(self._shaped(nodes, own)))
-            else:
-                arguments.append(self._numbers[name])
-        made = function(*arguments)
-        return float(made) if isinstance(made, int | float | np.number) else made
-
-    def _face_array(self, value: Any, axis: int, axes_padded: int) -> Array:
-        array = self.arrays.asarray(value).reshape(self._side_shape(axis))
-        for earlier in range(axes_padded):
-            for _ in range(self.scheme.width[earlier]):
-                array = self.extend(array, earlier)
+    Args:
+        array: shape `(…, *space)`; one of length 1 along the axis is constant and stays as it is.
+        axis: the axis, in coordinate order.
+        is_periodic: whether the axis wraps.
+        arrays: the back end.
+    """
+    place = -(axis + 1)
+    points = array.shape[place]
+    if points == 1:
         return array
-
-    def _check_arrays(self) -> None:
-        for name, pairs in self.scheme.closures.items():
-            for axis, pair in enumerate(pairs):
-                for end, one in enumerate(pair):
-                    shape = tuple(getattr(one.value, "shape", ()))
-                    expected = list(self.scheme.grid.shape)
-                    del expected[self.dimension - 1 - axis]
-                    if shape and shape != tuple(expected):
-                        where = f"{self.scheme.grid.axes[axis]} {('low', 'high')[end]}"
-                        raise BoundaryError(
-                            f"the values of field {name!r} at {where} are an array of shape "
-                            f"{tuple(expected)}; got {shape}; give one value a node of the side"
-                        )
+    if is_periodic:
+        parts = [cut(array, place, points - 1, points), array, cut(array, place, 0, 1)]
+    else:
+        first, second = cut(array, place, 0, 1), cut(array, place, 1, 2)
+        last, before = (cut(array, place, k, k + 1) for k in (points - 1, points - 2))
+        parts = [2.0 * first - second, array, 2.0 * last - before]
+    return arrays.concatenate(parts, place)
 
 
-def _extended_nodes(nodes: np.ndarray, h: float, width: int, periodic: bool) -> np.ndarray:
-    """Return nodes with `width` more at both ends: wrapped where periodic, else going on."""
-    if periodic:
-        return np.concatenate([nodes[-width:], nodes, nodes[:width]])
-    steps = h * np.arange(1, width + 1)
-    return np.concatenate([nodes[0] - steps[::-1], nodes, nodes[-1] + steps])
+def extend_side(
+    array: Array, width: Sequence[int], is_periodic: Sequence[bool], arrays: Arrays
+) -> Array:
+    """Return values over a side with ghost nodes along the axes that `width` and the rest list.
+
+    Args:
+        array: values over the side, shape `side_shape(…)`.
+        width: how many ghost nodes the first axes get, in coordinate order: those before the side.
+        is_periodic: whether each of them wraps.
+        arrays: the back end.
+    """
+    for axis, (reach, wraps) in enumerate(zip(width, is_periodic, strict=True)):
+        for _ in range(reach):
+            array = extend(array, axis, wraps, arrays)
+    return array
+
+
+# Prescribed nodes --------------------------------------------------------------------------------
+
+
+def prescribe(field: Array, values: Mapping[Side, Any]) -> None:
+    """Write values into the end nodes of a field, shape `(…, *space)`, in place."""
+    for (axis, end), value in values.items():
+        node = 0 if end == LOW else field.shape[-(axis + 1)] - 1
+        field[_window(axis, node)] = value
+
+
+def with_corner_means(
+    values: Mapping[Side, Any], shape: tuple[int, ...], arrays: Arrays
+) -> dict[Side, Array]:
+    """Return values over the sides with the mean of all values at nodes that sides share.
+
+    Args:
+        values: for each side values that broadcast over it.
+        shape: the shape `(*space,)` of the whole grid.
+        arrays: the back end.
+    """
+    full = over_sides(values, shape, arrays)
+    made: dict[Side, Array] = {}
+    for side, value in full.items():
+        total = arrays.copy(value)
+        others = [other for other in full if other[0] != side[0]]
+        for other in others:
+            mine = shared_nodes(other, shape)
+            total[mine] = total[mine] + full[other][shared_nodes(side, shape)]
+        mean = arrays.copy(total)
+        # Edges first: where three sides meet, the mean of three overwrites those of two.
+        for more in range(1, len(shape)):
+            # An array, as torch on a GPU multiplies by the rounded inverse of a plain number.
+            count = arrays.asarray(1.0 + more)
+            for met in itertools.combinations(others, more):
+                if len({axis for axis, _ in met}) == more:
+                    window = _shared_by_all(met, shape)
+                    mean[window] = total[window] / count
+        made[side] = mean
+    return made
+
+
+def over_sides(
+    values: Mapping[Side, Any], shape: tuple[int, ...], arrays: Arrays
+) -> dict[Side, Array]:
+    """Return values over the sides as arrays of the sides' full shapes."""
+    return {
+        side: arrays.broadcast(arrays.asarray(value), side_shape(side[0], shape))
+        for side, value in values.items()
+    }
+
+
+def shared_nodes(other: Side, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Return the window, in the array of a side, of the nodes it shares with `other`."""
+    return _shared_by_all((other,), shape)
+
+
+def _shared_by_all(others: Sequence[Side], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    window = [slice(None)] * len(shape)
+    for axis, end in others:
+        node = 0 if end == LOW else shape[-(axis + 1)] - 1
+        window[-(axis + 1)] = slice(node, node + 1)
+    return tuple(window)
+
+
+def side_shape(axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of values over a side across `axis`: that of the grid, 1 along the axis."""
+    made = list(shape)
+    made[-(axis + 1)] = 1
+    return tuple(made)
+
+
+def _window(axis: int, node: int) -> tuple[Any, ...]:
+    return (..., slice(node, node + 1), *(slice(None),) * axis)
+
+
+# Coordinates -------------------------------------------------------------------------------------
+
+
+def side_coordinates(
+    scheme: Scheme, axis: int, end: int, axes_padded: int
+) -> dict[str, float | np.ndarray]:
+    """Return what each coordinate's name stands for on a side.
+
+    Args:
+        scheme: the scheme, whose grid and ghost nodes are meant.
+        axis: the axis across the side, in coordinate order.
+        end: LOW or HIGH.
+        axes_padded: along the axes before this one the nodes include ghost nodes.
+
+    Returns:
+        Along `axis` the number that is fixed there; along every other axis its nodes, float64,
+        shaped to broadcast over the side.
+    """
+    made: dict[str, float | np.ndarray] = {}
+    for own, name in enumerate(scheme.grid.axes):
+        if own == axis:
+            nodes = scheme.grid.nodes(scheme.boundary)[own]
+            made[name] = float(nodes[0] if end == LOW else nodes[-1])
+        else:
+            made[name] = extended_nodes(scheme, own, scheme.width[own] if own < axes_padded else 0)
+    return made
+
+
+def extended_nodes(scheme: Scheme, axis: int, width: int) -> np.ndarray:
+    """Return the nodes of an axis with `width` more at both ends, wrapped or going on.
+
+    Returns:
+        float64, of length points + 2 width along the axis and 1 along the others.
+    """
+    nodes = scheme.grid.nodes(scheme.boundary)[axis]
+    if width and scheme.is_periodic[axis]:
+        nodes = np.concatenate([nodes[-width:], nodes, nodes[:width]])
+    elif width:
+        steps = scheme.spacing[axis] * np.arange(1, width + 1)
+        nodes = np.concatenate([nodes[0] - steps[::-1], nodes, nodes[-1] + steps])
+    shape = [1] * scheme.grid.dimension
+    shape[-(axis + 1)] = -1
+    return nodes.reshape(shape)

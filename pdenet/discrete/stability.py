@@ -27,7 +27,24 @@ from pdenet.equation.system import System
 from pdenet.equation.values import Values
 from pdenet.errors import IllPosedError, PdenetError, StabilityError, StabilityWarning
 
-__all__ = ["Bound", "Stability", "check", "choose", "equation_text"]
+__all__ = [
+    "RESOLUTION",
+    "SAFETY",
+    "Bound",
+    "Stability",
+    "automatic_dt",
+    "check",
+    "check_inflow",
+    "choose",
+    "equation_text",
+    "probe",
+]
+
+SAFETY = 0.9
+"""The part of the stable time step that `dt="auto"` uses."""
+
+RESOLUTION = 0.1
+"""The part of the time in which the equation grows e-fold that an automatic step takes at most."""
 
 _STEPPER_NAMES = {
     "euler": "forward Euler",
@@ -37,6 +54,16 @@ _STEPPER_NAMES = {
     "ssprk3": "SSP-RK3",
     "rk4": "RK4",
 }
+
+
+def automatic_dt(bound: Bound) -> float:
+    """Return the time step that `dt="auto"` takes, infinite where nothing bounds it.
+
+    It is below the stable limit, and resolves the growth of the equation itself, which no stability
+    bound sees. At a bound of 0 it is 0: no step is stable.
+    """
+    resolved = RESOLUTION / bound.growth if bound.growth > 0 else math.inf
+    return min(SAFETY * bound.dt, resolved)
 
 
 def check(
@@ -144,7 +171,7 @@ def choose(
     if space == "lax_friedrichs":
         return scheme
     try:
-        is_stable = _probe(Stability(scheme, values)).dt > 0
+        is_stable = probe(Stability(scheme, values)).dt > 0
     except IllPosedError:
         if mode != "ignore":
             raise
@@ -169,7 +196,7 @@ def _with_stepper(
     return discretise(system, grid, boundary, "central2", method)
 
 
-def _probe(stability: Stability) -> Bound:
+def probe(stability: Stability) -> Bound:
     """Return the bound, at a smooth state of size 1 where it depends on the state."""
     if not stability.depends_on_state:
         return stability.bound()
@@ -201,7 +228,7 @@ def _remedy(
             )
             stability = Stability(other, values)
             if stability.depends_on_state and state is None:
-                found = _probe(stability)
+                found = probe(stability)
             else:
                 found = stability.bound(state)
         except PdenetError:

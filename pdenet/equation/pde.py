@@ -1,4 +1,4 @@
-"""PDE: one equation object, and its door to the simulator."""
+"""PDE: one equation object, and its doors to the simulator and to the network."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from pdenet.errors import EquationError, suggest
 if TYPE_CHECKING:
     from pdenet.discrete.boundary import Boundary
     from pdenet.discrete.grid import Grid
+    from pdenet.network.network import Network
     from pdenet.simulate.solver import Solver
 
 
@@ -140,6 +141,12 @@ class PDE:
         from pdenet.simulate.solver import Solver
 
         return Solver(self, grid, boundary, **options)
+
+    def to_network(self, grid: Grid, boundary: Boundary, **options: Any) -> Network:
+        """Compile to a PyTorch module that takes time steps; see `pdenet.Network`."""
+        from pdenet.network.network import Network
+
+        return Network(self, grid, boundary, **options)
 
     def latex(self) -> str:
         """Return the equations in LaTeX, without dollar signs."""

@@ -10,6 +10,7 @@ from typing import Any  # a progress bar of any kind, or None
 
 import numpy as np
 
+from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete import stability as stable
 from pdenet.discrete.arrays import Array, Arrays
 from pdenet.discrete.bounds import Bound
@@ -26,14 +27,7 @@ from pdenet.errors import (
 )
 from pdenet.simulate.initial import read_initial
 from pdenet.simulate.program import Program
-from pdenet.simulate.reference import NumpyArrays
 from pdenet.simulate.times import check_interval, num_steps
-
-SAFETY = 0.9
-"""The part of the stable time step that `dt="auto"` uses."""
-
-RESOLUTION = 0.1
-"""The part of the time in which the equation grows e-fold that an automatic step takes at most."""
 
 CHECK_EVERY = 8
 """How many equal steps pass between two looks at whether the state is finite."""
@@ -134,8 +128,7 @@ class Integrator:
         if bound.dt == 0:
             # There is no automatic step to go on with, whatever the mode.
             stable.check(bound, math.inf, "refuse", self.scheme, self.values, at)
-        resolved = RESOLUTION / bound.growth if bound.growth > 0 else math.inf
-        return min(SAFETY * bound.dt, resolved)
+        return stable.automatic_dt(bound)
 
     def step(self, state: Array, t: float = 0.0) -> Array:
         """Return the state one time step later; see `pdenet.Solver.step`."""

@@ -6,19 +6,19 @@ shape `(component, …, *space)`, where … is nothing, or the batch on the torc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any  # prefactors are floats, arrays or tensors
 
 import numpy as np
 import opt_einsum
 import sympy as sp
 
-from pdenet.discrete import environment
+from pdenet.discrete import environment, stepping
 from pdenet.discrete.arrays import Array, Arrays, cut
-from pdenet.discrete.ghosts import Walls
 from pdenet.discrete.scheme import DT, Scheme, SchemeProduct, SchemeTerm, summation_groups
+from pdenet.discrete.sides import Walls
 from pdenet.discrete.stencils import Stencil, apply, identity
-from pdenet.discrete.steppers import RungeKutta
 from pdenet.equation.functions import compile_expression, plain, symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.equation.system import FREE_INDEX, CoefficientUse, FieldInfo
@@ -41,6 +41,8 @@ class Program:
         self.dimension = scheme.grid.dimension
         self.slices = values.slices
         self.walls = Walls(scheme, arrays)
+        velocities = frozenset(f.name for f in scheme.system.fields if f.rate_of)
+        self._turns = (frozenset(self.slices) - velocities, velocities)
         self._groups = [summation_groups(terms) for terms in scheme.equations]
         self._expressions: dict[object, Callable[..., Array]] = {}
         self._compiled: dict[sp.Expr, tuple[Callable[..., Any], tuple[str, ...]]] = {}
@@ -61,42 +63,20 @@ class Program:
     # -- one step ---------------------------------------------------------------------------------
 
     def step(self, state: Array, t: float, dt: float) -> Array:
-        """Return the state one step later; Dirichlet nodes are set at every stage, see `Walls`."""
-        stepper = self.scheme.stepper
-        if isinstance(stepper, RungeKutta):
-            return self._runge_kutta(stepper, state, t, dt)
-        state = self.arrays.copy(state)
-        reached = [0.0, 0.0]
-        groups = self._split()
-        for (group, fraction), read in zip(stepper.substeps, stepper.stage_times, strict=True):
-            rates = self.right_side(state, t + float(read) * dt, dt, only=groups[group])
-            reached[group] += float(fraction)
-            state = self.arrays.copy(state)
-            for name, rate in rates.items():
-                state[self.slices[name]] = state[self.slices[name]] + (float(fraction) * dt) * rate
-            state = self.impose(state, t + reached[group] * dt, only=groups[group])
-        return state
+        """Return the state one step later; Dirichlet nodes are set at every stage."""
+        return stepping.step(self, self.scheme.stepper, self._turns, state, t, dt)
 
-    def _runge_kutta(self, stepper: RungeKutta, state: Array, t: float, dt: float) -> Array:
-        slopes: list[dict[str, Array]] = []
-        for row, fraction in zip(stepper.a, stepper.c, strict=True):
-            time = t + float(fraction) * dt
-            at_stage = state
-            if any(row):
-                lengths = [float(weight) * dt for weight in row]
-                times = [t + float(c) * dt for c in stepper.c]
-                at_stage = self._advance(state, slopes, row, dt)
-                at_stage = self.impose(
-                    at_stage, time, start=t, slopes=tuple(zip(lengths, times, strict=False))
-                )
-            slopes.append(self.right_side(at_stage, time, dt))
-        return self.impose(self._advance(state, slopes, stepper.b, dt), t + dt)
-
-    def _advance(
-        self, state: Array, slopes: list[dict[str, Array]], weights: Sequence[Any], dt: float
+    def moved(
+        self,
+        state: Array,
+        slopes: Sequence[Mapping[str, Array]],
+        weights: Sequence[Fraction | float],
+        dt: float,
     ) -> Array:
+        """Return state + dt Σ weight · slope, in a new array, for the fields the slopes name."""
         made = self.arrays.copy(state)
-        for name, place in self.slices.items():
+        for name in slopes[0]:
+            place = self.slices[name]
             change: Array = None
             for weight, slope in zip(weights, slopes, strict=True):
                 if weight:
@@ -104,10 +84,6 @@ class Program:
                     change = part if change is None else change + part
             made[place] = made[place] + dt * change
         return made
-
-    def _split(self) -> tuple[frozenset[str], frozenset[str]]:
-        rates = frozenset(f.name for f in self.scheme.system.fields if f.rate_of)
-        return frozenset(self.slices) - rates, rates
 
     def impose(
         self,
@@ -125,7 +101,7 @@ class Program:
 
     # -- right sides ------------------------------------------------------------------------------
 
-    def right_side(
+    def rates(
         self, state: Array, t: float, dt: float, only: frozenset[str] | None = None
     ) -> dict[str, Array]:
         """Return ∂u/∂t for each field, shape `(component, …, *space)`."""

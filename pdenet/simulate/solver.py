@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING, Any  # values and states are NumPy's or torch'
 
 import numpy as np
 
-from pdenet.discrete import stability as stable
+from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.arrays import Array, Arrays
-from pdenet.discrete.boundary import Boundary, boundary_parameters, resolve
-from pdenet.discrete.environment import check_prefactors
+from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.setup import bound_values, check_dt, check_kinds, settled_scheme
 from pdenet.discrete.stability import Bound
 from pdenet.equation.pde import PDE
-from pdenet.equation.values import Values, bind, is_tensor
-from pdenet.errors import BackendError, BoundaryError, GridError, StabilityError, suggest
+from pdenet.equation.values import Values, is_tensor
+from pdenet.errors import BackendError, suggest
 from pdenet.simulate import running
 from pdenet.simulate.integrator import Integrator, check_memory
-from pdenet.simulate.reference import NumpyArrays
 from pdenet.simulate.running import Origin
-from pdenet.simulate.times import check_dt
 
 if TYPE_CHECKING:
     from pdenet.simulate.result import Result
 
-MODES = ("refuse", "warn", "ignore")
 BACKENDS = ("numpy", "torch")
 DTYPES = ("float64", "float32")
 
@@ -85,31 +82,18 @@ class Solver:
         dtype: str = "float64",
         device: str = "cpu",
     ) -> None:
-        if not isinstance(grid, Grid):
-            raise GridError(f"a pn.Grid was expected; got {grid!r}; write pn.Grid(x=(0, 1, 64))")
-        if not isinstance(boundary, Boundary):
-            raise BoundaryError(
-                f"a pn.Boundary was expected; got {boundary!r}; write pn.Boundary(x=pn.Periodic())"
-            )
-        if stability not in MODES:
-            raise StabilityError(
-                f"stability is one of {', '.join(MODES)}; got {stability!r}."
-                f"{suggest(str(stability), MODES)}"
-            )
+        check_kinds(grid, boundary, stability)
         self.pde = pde
         self.grid = grid
         self.boundary = boundary
         self.backend = backend
         arrays, numpy_dtype = _arrays(backend, dtype, device)
-        conditions = resolve(boundary, pde.system, grid.axes) if grid.axes == pde.axes else {}
-        bound = bind(pde.system, values, boundary_parameters(conditions, grid.axes))
+        bound = bound_values(pde.system, grid, boundary, values)
         # Before anything of the grid's size is made: the state, its copy and two stages.
         check_memory(bound, grid, numpy_dtype, 4, "a run")
         if backend == "numpy":
             _refuse_gradients(bound)
-        scheme = stable.choose(bound.system, bound, grid, boundary, space, stepper, stability)
-        check_prefactors(scheme, bound)
-        stable.check_inflow(scheme, bound, stability)
+        scheme = settled_scheme(bound, grid, boundary, space, stepper, stability)
         self.integrator = Integrator(scheme, bound, arrays, numpy_dtype, check_dt(dt), stability)
 
     @property
@@ -273,7 +257,7 @@ def _arrays(backend: str, dtype: str, device: str) -> tuple[Arrays, np.dtype[Any
     if backend == "torch":
         import torch
 
-        from pdenet.simulate.torch_backend import TorchArrays
+        from pdenet.backends.torch_arrays import TorchArrays
 
         try:
             place = torch.empty(0, device=device).device

@@ -31,21 +31,6 @@ def check_interval(start: object, until: object) -> tuple[float, float]:
     return first, last
 
 
-def check_dt(dt: object) -> float | None:
-    """Return a time step as a float, None for "auto".
-
-    Raises:
-        TimeError: it is neither "auto" nor a positive finite number.
-    """
-    if isinstance(dt, str) and dt == "auto":
-        return None
-    if isinstance(dt, bool) or not isinstance(dt, numbers.Real) or not 0 < float(dt) < math.inf:
-        raise TimeError(
-            f'dt is a positive finite number or "auto"; got {dt!r}; use dt="auto" for a stable one'
-        )
-    return float(dt)
-
-
 def num_steps(interval: float, dt: float) -> int:
     """Return how many equal steps of at most dt fill the interval."""
     # A relative 1e-9 lets a dt that divides the interval up to rounding keep its count.

@@ -11,6 +11,7 @@ from typing import Any  # values of parameters
 
 import numpy as np
 
+from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.arrays import Arrays
 from pdenet.discrete.boundary import Boundary, Robin, boundary_parameters, resolve
 from pdenet.discrete.grid import Grid
@@ -19,7 +20,6 @@ from pdenet.discrete.steppers import stepper as stepper_named
 from pdenet.equation.pde import PDE
 from pdenet.equation.values import bind
 from pdenet.simulate.integrator import Integrator
-from pdenet.simulate.reference import NumpyArrays
 from tests.strategies import Problem
 
 
@@ -43,7 +43,7 @@ def integrator(
     if backend == "torch":
         import torch
 
-        from pdenet.simulate.torch_backend import TorchArrays
+        from pdenet.backends.torch_arrays import TorchArrays
 
         arrays = TorchArrays(getattr(torch, dtype), torch.device("cpu"))
     return Integrator(scheme, bound, arrays, np.dtype(dtype), dt, "ignore")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import pdenet as pn
+from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.environment import check_prefactors
 from pdenet.discrete.scheme import ACCURACY, discretise, is_splittable
 from pdenet.discrete.stability import Stability
@@ -17,7 +18,6 @@ from pdenet.discrete.steppers import STEPPERS, Splitting
 from pdenet.equation.analysis import term_order
 from pdenet.equation.values import bind
 from pdenet.simulate.integrator import Integrator
-from pdenet.simulate.reference import NumpyArrays
 from tests.laws.manufactured import Forced, on_grid, order
 from tests.laws.order_problems import (
     DISPERSIVE,

@@ -11,11 +11,11 @@ from typing import Any  # prefactors are floats or arrays
 
 import numpy as np
 
+from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.scheme import SchemeProduct, SchemeTerm, StencilUse
 from pdenet.equation.system import FREE_INDEX
 from pdenet.simulate.integrator import Integrator
 from pdenet.simulate.program import Program, _Moment
-from pdenet.simulate.reference import NumpyArrays
 
 
 def step_scale(solver: Integrator, state: np.ndarray, t: float, dt: float) -> float:
@@ -32,7 +32,7 @@ class _Watched(Program):
 
     largest = 0.0
 
-    def right_side(
+    def rates(
         self, state: Any, t: float, dt: float, only: frozenset[str] | None = None
     ) -> dict[str, Any]:
         sizes = _Sizes(self, state, t, dt)
@@ -42,7 +42,7 @@ class _Watched(Program):
                 size = sizes.term(term, info.size is not None)
                 total = total + dt * size
             self.largest = max(self.largest, float(total.max()))
-        return super().right_side(state, t, dt, only)
+        return super().rates(state, t, dt, only)
 
 
 class _Sizes:
@@ -79,7 +79,7 @@ class _Sizes:
                         node = m if end == 0 else points - 1 - m
                         ghost = ghost + abs(weight) * np.take(field, [node], place)
                     if one.sources[k - 1]:
-                        value = np.abs(walls._value(name, axis, end, t, axes_padded=axis))
+                        value = np.abs(walls.value(name, axis, end, t, axes_padded=axis))
                         ghost = ghost + abs(one.sources[k - 1]) * value
                     parts[end, k] = ghost
             below = [parts[0, k] for k in range(width, 0, -1)]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any  # values of a user: numbers, arrays of NumPy, tensors
 
 import numpy as np
 import torch
 
+from pdenet.backends.torch_functions import TORCH
 from pdenet.discrete import environment
 from pdenet.discrete.scheme import Scheme
-from pdenet.equation.functions import FunctionTable, Logical, evaluate, fold, symbol_names
+from pdenet.equation.functions import evaluate, symbol_names
 from pdenet.equation.values import Values, is_tensor
 
 
@@ -36,7 +36,10 @@ class TorchArrays:
 
     def concatenate(self, parts: Sequence[torch.Tensor], axis: int) -> torch.Tensor:
         """Join tensors along an axis, broadcasting the others to the largest."""
-        largest = max(parts, key=lambda p: p.numel())
+        largest = parts[0]
+        for part in parts[1:]:  # torch.compile does not know max(…, key=…)
+            if part.numel() > largest.numel():
+                largest = part
         expanded = []
         for part in parts:
             shape = list(largest.shape)
@@ -72,7 +75,7 @@ class TorchArrays:
             coefficients[name] = source if varies else self.asarray(source)
         for one in scheme.derived:
             if one.coefficient is not None and is_tensor(values.tensors[one.coefficient]):
-                coefficients[one.name] = _absolute(coefficients[one.coefficient])
+                coefficients[one.name] = absolute_matrix(coefficients[one.coefficient])
             elif one.entries is not None:
                 names = {n for e in one.entries for n in symbol_names(e)}
                 if names & set(given):
@@ -80,7 +83,7 @@ class TorchArrays:
                         torch.stack([self.asarray(evaluate(e, numbers, TORCH)) for e in row])
                         for row in one.entries.tolist()
                     ]
-                    absolute = _absolute(torch.stack(rows))
+                    absolute = absolute_matrix(torch.stack(rows))
                     for row, column in np.ndindex(*absolute.shape):
                         numbers[one.entry(row, column)] = absolute[row, column]
         return numbers, coefficients
@@ -91,71 +94,8 @@ class TorchArrays:
         return any(is_tensor(v) and v.requires_grad for v in given)
 
 
-def _absolute(matrix: torch.Tensor) -> torch.Tensor:
+def absolute_matrix(matrix: torch.Tensor) -> torch.Tensor:
     """Return |A| = R |Λ| R⁻¹; `environment.absolute_matrix` has checked that it exists."""
     eigenvalues, vectors = torch.linalg.eig(matrix)
     absolute = (vectors * eigenvalues.abs()) @ torch.linalg.inv(vectors)
     return absolute.real
-
-
-def _of_both(tensors: Callable[..., Any], numbers: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of tensors and of plain numbers; torch's own refuse the latter."""
-
-    def either(*arguments: Any) -> Any:
-        if not any(isinstance(a, torch.Tensor) for a in arguments):
-            return numbers(*arguments)
-        like = next(a for a in arguments if isinstance(a, torch.Tensor))
-        return tensors(
-            *(torch.as_tensor(a, dtype=like.dtype, device=like.device) for a in arguments)
-        )
-
-    return either
-
-
-def _select(conditions: Sequence[Any], choices: Sequence[Any], default: float = math.nan) -> Any:
-    """Return the first choice whose condition holds, as `numpy.select`."""
-    made: Any = default
-    for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
-        if isinstance(condition, torch.Tensor):
-            like = next((v for v in (choice, made) if isinstance(v, torch.Tensor)), None)
-            # Two numbers: exact now; the program casts the whole prefactor to its dtype.
-            dtype = torch.float64 if like is None else like.dtype
-            choice, made = (
-                torch.as_tensor(v, dtype=dtype, device=condition.device) for v in (choice, made)
-            )
-            made = torch.where(condition, choice, made)
-        elif condition:
-            made = choice
-    return made
-
-
-_PLAIN = {
-    "sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos",
-    "arctan": "atan", "arctan2": "atan2", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
-    "exp": "exp", "log": "log", "sqrt": "sqrt", "erf": "erf",
-}  # fmt: skip
-
-_ELEMENTARY: dict[str, Any] = {
-    name: _of_both(getattr(torch, other), getattr(math, other)) for name, other in _PLAIN.items()
-}
-
-_OTHERS: dict[str, Any] = {
-    "abs": _of_both(torch.abs, abs),
-    "sign": _of_both(torch.sign, lambda x: float(np.sign(x))),
-    "Max": fold(_of_both(torch.maximum, max)),
-    "Min": fold(_of_both(torch.minimum, min)),
-    "heaviside": _of_both(torch.heaviside, lambda x, v: float(np.heaviside(x, v))),
-    "less": _of_both(torch.lt, lambda a, b: a < b),
-    "less_equal": _of_both(torch.le, lambda a, b: a <= b),
-    "greater": _of_both(torch.gt, lambda a, b: a > b),
-    "greater_equal": _of_both(torch.ge, lambda a, b: a >= b),
-    "equal": _of_both(torch.eq, lambda a, b: a == b),
-    "not_equal": _of_both(torch.ne, lambda a, b: a != b),
-    "logical_and": Logical(lambda a, b: a & b),
-    "logical_or": Logical(lambda a, b: a | b),
-    "logical_not": lambda a: ~a if isinstance(a, torch.Tensor) else not a,
-    "select": _select,
-}
-
-TORCH = FunctionTable({**_ELEMENTARY, **_OTHERS})
-"""The functions of generated code, by the names NumPy uses."""

@@ -1,0 +1,1 @@
+"""Back ends: what NumPy and torch do with arrays, each in its own way."""

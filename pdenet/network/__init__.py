@@ -1,0 +1,1 @@
+"""The second compiler: a Scheme as a PyTorch network."""

@@ -1,0 +1,228 @@
+"""Contraction: a product of tensors with indices, summed in the cheapest order.
+
+Two kinds of operands meet. A constant has one axis a letter. A spatial one has the shape
+`(batch, *letters, *space)`, where batch and space may be of length 1. Every step takes two operands
+and is what a ConvNet is made of: a constant with a spatial operand is a 1×1 convolution, two
+spatial operands are an element-wise product. The order comes from opt_einsum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import opt_einsum
+import torch
+from torch.nn import functional as F  # PyTorch's own habit
+
+SPACE = "P"
+"""The letter of all pixels of all samples together, on spatial operands."""
+
+CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+"""torch's convolutions, by the number of space dimensions."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor in a contraction.
+
+    Attributes:
+        letters: the letters of its indices, each once, in the order of its axes.
+        is_spatial: whether it has a batch axis before them and the axes of space behind.
+    """
+
+    letters: str
+    is_spatial: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """Two operands that are contracted; they leave the list, the result joins its end.
+
+    Attributes:
+        first: the place of one operand in the list.
+        second: the place of the other.
+        result: what is made.
+        kind: "convolution", "product" (element-wise, summed over what is not kept), or "weights".
+    """
+
+    first: int
+    second: int
+    result: Operand
+    kind: str
+
+
+class Contraction:
+    """Σ of a product of operands, over all letters that are not in the output.
+
+    Args:
+        operands: the operands.
+        output: the letters of the result, in order; the result is spatial.
+        sizes: the length of each letter.
+        pixels: the number of pixels, by which costs are counted.
+        dimension: the number of space dimensions.
+    """
+
+    def __init__(
+        self,
+        operands: Sequence[Operand],
+        output: str,
+        sizes: Mapping[str, int],
+        pixels: int,
+        dimension: int,
+    ) -> None:
+        self.dimension = dimension
+        self.output = output
+        self.steps: list[Step] = []
+        lengths = {**sizes, SPACE: max(pixels, 1)}
+        texts = [o.letters + (SPACE if o.is_spatial else "") for o in operands]
+        shapes = [tuple(lengths[c] for c in text) for text in texts]
+        is_spatial = any(o.is_spatial for o in operands)
+        target = output + (SPACE if is_spatial else "")
+        path, _ = opt_einsum.contract_path(
+            ",".join(texts) + "->" + target, *shapes, shapes=True, optimize="optimal"
+        )
+        waiting = list(operands)
+        for places in path:
+            if len(places) < 2:
+                continue
+            second, first = sorted(places, reverse=True)
+            left, right = waiting[first], waiting[second]
+            waiting = [o for k, o in enumerate(waiting) if k not in places]
+            needed = set(output).union(*(o.letters for o in waiting))
+            result = _result(left, right, needed, output)
+            self.steps.append(Step(first, second, result, _kind(left, right, result)))
+            waiting.append(result)
+        self.operands = tuple(operands)
+
+    def __call__(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the result, shape `(batch, *output, *space)`, of constants only `(*output,)`."""
+        waiting = list(zip(self.operands, tensors, strict=True))
+        for step in self.steps:
+            first, second = waiting[step.first], waiting[step.second]
+            waiting = [w for k, w in enumerate(waiting) if k not in (step.first, step.second)]
+            waiting.append((step.result, self._step(step, first, second)))
+        operand, tensor = waiting[0]
+        extra = [k for k, c in enumerate(operand.letters) if c not in self.output]
+        if extra:  # a single operand with an index that is summed
+            tensor = tensor.sum([k + operand.is_spatial for k in extra])
+            operand = Operand(
+                "".join(c for c in operand.letters if c in self.output), operand.is_spatial
+            )
+        return _arranged(tensor, operand, self.output, ())
+
+    def _step(
+        self, step: Step, first: tuple[Operand, torch.Tensor], second: tuple[Operand, torch.Tensor]
+    ) -> torch.Tensor:
+        if step.kind == "weights":
+            text = f"{first[0].letters},{second[0].letters}->{step.result.letters}"
+            return torch.einsum(text, first[1], second[1])
+        if step.kind == "convolution":
+            weight, field = (second, first) if first[0].is_spatial else (first, second)
+            return self._convolution(step.result, *weight, *field)
+        return self._product(step.result, *first, *second)
+
+    def _convolution(
+        self,
+        result: Operand,
+        weight: Operand,
+        weights: torch.Tensor,
+        field: Operand,
+        values: torch.Tensor,
+    ) -> torch.Tensor:
+        """Σ over the letters of both as a 1×1 convolution, in groups where a letter stays.
+
+        Letters of the field alone join the batch.
+        """
+        # In the order of the field, so that only weights are rearranged, which are small.
+        summed = sorted(
+            (c for c in weight.letters if c not in result.letters), key=field.letters.find
+        )
+        groups = [c for c in weight.letters if c in result.letters and c in field.letters]
+        made = [c for c in weight.letters if c in result.letters and c not in field.letters]
+        alone = [c for c in field.letters if c not in weight.letters]
+        extra = [c for c in alone if c not in result.letters]
+        if extra:  # summed over at once, before anything is multiplied
+            values = values.sum([1 + field.letters.index(c) for c in extra])
+            field = Operand("".join(c for c in field.letters if c not in extra), True)
+            alone = [c for c in alone if c not in extra]
+        lone = [c for c in summed if c not in field.letters]
+        if lone:
+            weights = weights.sum([weight.letters.index(c) for c in lone])
+            weight = Operand("".join(c for c in weight.letters if c not in lone), False)
+            summed = [c for c in summed if c not in lone]
+        size = dict(zip(weight.letters, weights.shape, strict=True))
+        order = [weight.letters.index(c) for c in (*groups, *made, *summed)]
+        num_groups, num_summed, num_made = (
+            math.prod(size[c] for c in letters) for letters in (groups, summed, made)
+        )
+        kernel = weights.permute(order).reshape(
+            num_groups * num_made, num_summed, *(1,) * self.dimension
+        )
+        order = [0, *(1 + field.letters.index(c) for c in (*alone, *groups, *summed))]
+        space = values.shape[1 + len(field.letters) :]
+        arranged = values.permute(*order, *range(1 + len(field.letters), values.ndim))
+        lead = arranged.shape[: 1 + len(alone)]
+        flat = arranged.reshape(math.prod(lead), num_groups * num_summed, *space)
+        out = CONVOLUTIONS[self.dimension](flat, kernel, groups=num_groups)
+        out = out.reshape(*lead, *(size[c] for c in (*groups, *made)), *space)
+        return _arranged(out, Operand("".join((*alone, *groups, *made)), True), result.letters, ())
+
+    def _product(
+        self,
+        result: Operand,
+        first: Operand,
+        left: torch.Tensor,
+        second: Operand,
+        right: torch.Tensor,
+    ) -> torch.Tensor:
+        """An element-wise product, summed over the letters that the result does not have."""
+        summed = dict.fromkeys(c for c in first.letters + second.letters if c not in result.letters)
+        letters = result.letters + "".join(summed)
+        made = _arranged(left, first, letters, range(self.dimension)) * _arranged(
+            right, second, letters, range(self.dimension)
+        )
+        if summed:
+            made = made.sum([1 + len(result.letters) + k for k in range(len(summed))])
+        return made
+
+
+def _result(left: Operand, right: Operand, needed: set[str], output: str) -> Operand:
+    """Return what two operands make: the letters still needed, those of the output in its order."""
+    found = dict.fromkeys(c for c in left.letters + right.letters if c in needed)
+    inner = [c for c in found if c not in output]
+    outer = [c for c in output if c in found]
+    return Operand("".join((*inner, *outer)), left.is_spatial or right.is_spatial)
+
+
+def _kind(left: Operand, right: Operand, result: Operand) -> str:
+    if not (left.is_spatial or right.is_spatial):
+        return "weights"
+    if left.is_spatial and right.is_spatial:
+        return "product"
+    weight, field = (right, left) if left.is_spatial else (left, right)
+    summed = set(weight.letters) & set(field.letters) - set(result.letters)
+    return "convolution" if summed else "product"
+
+
+def _arranged(
+    tensor: torch.Tensor, operand: Operand, letters: str, space: Sequence[int]
+) -> torch.Tensor:
+    """Return a tensor with its axes in the order of `letters`, new ones of length 1.
+
+    A constant gets a batch axis and the axes of `space`, all of length 1, where `space` is given.
+    """
+    have = operand.letters
+    lead = 1 if operand.is_spatial else 0
+    order = [have.index(c) for c in letters if c in have]
+    if order != list(range(len(have))):
+        tail = range(lead + len(have), tensor.ndim)
+        tensor = tensor.permute(*range(lead), *(lead + k for k in order), *tail)
+    if not operand.is_spatial and len(space):
+        tensor = tensor.reshape(1, *tensor.shape, *(1,) * len(space))
+        lead = 1
+    for place, letter in enumerate(letters):
+        if letter not in have:
+            tensor = tensor.unsqueeze(lead + place)
+    return tensor

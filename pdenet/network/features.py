@@ -1,0 +1,167 @@
+"""Features: the fields at one stage under all kernels, by as few convolutions as there can be.
+
+Kernels of one support that act on one field are one convolution, shared by the field's components:
+`(batch·component, 1, *space)` → `(batch·component, kernels, *space)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any  # t is a number or a tensor
+
+import torch
+
+from pdenet.discrete.arrays import cut
+from pdenet.network.contraction import CONVOLUTIONS
+from pdenet.network.structure import Kernel, Structure
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where values are wanted: at the nodes, or along `axis` at one more at both ends, or at faces.
+
+    Attributes:
+        axis: the axis, in coordinate order, or None for the nodes themselves.
+        faces: at the faces across that axis, the two outer ones included.
+    """
+
+    axis: int | None = None
+    faces: bool = False
+
+
+NODES = Window()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output of a bank: a kernel, or a sum of kernels times the scales of a layer.
+
+    Attributes:
+        kernels: the places of the kernels in the block's list.
+        layer: the key of the layer whose scales they are multiplied by, or None.
+    """
+
+    kernels: tuple[int, ...]
+    layer: int | None = None
+
+
+@dataclass(frozen=True)
+class Support:
+    """What the rows of one bank have in common."""
+
+    field: str
+    window: Window
+    first: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+@dataclass
+class Banks:
+    """All convolutions of a block; rows are asked for when the block is built.
+
+    Attributes:
+        kernels: the block's kernels.
+        rows: for each support its rows, in the order of the outputs.
+    """
+
+    kernels: Sequence[Kernel]
+    rows: dict[Support, list[Row]] = field(default_factory=dict)
+
+    def ask(self, name: str, window: Window, row: Row) -> tuple[Support, int]:
+        """Return the bank and the place in it where a row is found."""
+        kernel = self.kernels[row.kernels[0]]
+        support = Support(name, window, kernel.first, kernel.shape)
+        rows = self.rows.setdefault(support, [])
+        if row not in rows:
+            rows.append(row)
+        return support, rows.index(row)
+
+    def weights(
+        self, kernels: Sequence[torch.Tensor], scales: Mapping[int, torch.Tensor]
+    ) -> dict[Support, torch.Tensor]:
+        """Return the weights of each convolution, shape `(kernels, 1, *space)`.
+
+        Args:
+            kernels: the kernels with their powers of the spacing.
+            scales: for each layer that is folded into its kernels, its scales, shape `(terms,)`.
+        """
+        made = {}
+        for support, rows in self.rows.items():
+            weights = []
+            for row in rows:
+                if row.layer is None:
+                    weights.append(kernels[row.kernels[0]])
+                else:
+                    stacked = torch.stack([kernels[k] for k in row.kernels])
+                    scale = scales[row.layer].reshape(-1, *(1,) * (stacked.ndim - 1))
+                    weights.append((scale * stacked).sum(0))
+            made[support] = torch.stack(weights)[:, None]
+        return made
+
+
+class Features:
+    """The fields at one stage: padded once, each bank applied once.
+
+    Args:
+        structure: the block's structure.
+        state: shape `(batch, channel, *space)`.
+        weights: the weights of each bank.
+        pad: returns a field with its ghost nodes.
+    """
+
+    def __init__(
+        self,
+        structure: Structure,
+        state: torch.Tensor,
+        weights: Mapping[Support, torch.Tensor],
+        pad: Callable[[str, torch.Tensor], torch.Tensor],
+    ) -> None:
+        self.structure = structure
+        self.fields = {name: state[:, place] for name, place in structure.slices.items()}
+        self.points = state.shape[2:][::-1]  # in coordinate order
+        self._weights = weights
+        self._pad = pad
+        self._padded: dict[str, torch.Tensor] = {}
+        self._made: dict[Support, torch.Tensor] = {}
+
+    def value(self, name: str, window: Window) -> torch.Tensor:
+        """Return a field itself, shape `(batch, component, *space)`."""
+        if window == NODES:
+            return self.fields[name]
+        zero = (0,) * self.structure.dimension
+        return self._window(name, window, zero, zero)
+
+    def convolved(self, support: Support, place: int) -> torch.Tensor:
+        """Return one output of a bank, shape `(batch, component, *space)`."""
+        return self.bank(support)[:, :, place]
+
+    def bank(self, support: Support) -> torch.Tensor:
+        """Return all outputs of a bank, shape `(batch, component, kernel, *space)`."""
+        if support not in self._made:
+            last = tuple(f + n - 1 for f, n in zip(support.first, support.shape, strict=True))
+            field = self._window(support.field, support.window, support.first, last)
+            weight = self._weights[support]
+            flat = field.reshape(-1, 1, *field.shape[2:])
+            out = CONVOLUTIONS[self.structure.dimension](flat, weight)
+            self._made[support] = out.reshape(*field.shape[:2], *out.shape[1:])
+        return self._made[support]
+
+    def _window(
+        self, name: str, window: Window, first: Sequence[int], last: Sequence[int]
+    ) -> torch.Tensor:
+        """Return the nodes that a kernel of these offsets needs for all values of a window."""
+        if name not in self._padded:
+            self._padded[name] = self._pad(name, self.fields[name])
+        made = self._padded[name]
+        for axis, points in enumerate(self.points):
+            start = self.structure.width[axis] + first[axis]
+            stop = self.structure.width[axis] + points + last[axis]
+            if axis == window.axis:
+                start, stop = start - 1, stop + (0 if window.faces else 1)
+            made = cut(made, -(axis + 1), start, stop)
+        return made
+
+
+Time = Any
+"""A time: a number, or a tensor without axes."""

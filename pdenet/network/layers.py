@@ -1,0 +1,322 @@
+"""Layers: stacks of terms of one shape, carried out in one piece.
+
+A layer of m terms is one term with a further index d = 1 … m that is summed: its weights are
+stacked, so that C and D of two terms become one 1×1 convolution n → 2n, and A and B one 2n → n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol  # values of maps are numbers or tensors
+
+import torch
+
+from pdenet.discrete.arrays import cut
+from pdenet.network.contraction import Contraction, Operand
+from pdenet.network.expression import Expression
+from pdenet.network.features import NODES, Banks, Features, Row, Support, Window
+from pdenet.network.structure import Factor, Flux, Layer, LayerProduct, Structure
+
+STACK = "d"
+"""The letter over which the terms of a layer are summed."""
+
+# Costs of contractions are compared for a picture of this size; the order hardly depends on it.
+_PIXELS = 4096
+
+
+@dataclass
+class Tensors:
+    """What the layers of a block need at a moment; it does not depend on the state.
+
+    Attributes:
+        environment: numbers and 0-d tensors by name: symbols, t, dt, spacings.
+        numbers: the numbers of all terms.
+        coefficients: tensors by name, shape `(*indices)`, or spatial `(1, *indices, *space)`.
+        weights: the weights of each bank.
+    """
+
+    environment: Mapping[str, Any]
+    numbers: torch.Tensor
+    coefficients: Mapping[str, torch.Tensor]
+    weights: Mapping[Support, torch.Tensor]
+
+
+class Context(Protocol):
+    """What a layer asks of its block while it is built and while it is carried out."""
+
+    structure: Structure
+    banks: Banks
+
+    def varies(self, name: str) -> bool:
+        """Tell whether a coefficient varies in space."""
+
+    def sizes_of(self, name: str) -> tuple[int, ...]:
+        """Return the lengths of a coefficient's indices."""
+
+    def map(
+        self, expression: Expression, features: Features, tensors: Tensors, t: Any, window: Window
+    ) -> torch.Tensor:
+        """Return what varies in space, shape `(batch, *space)`, axes of length 1 allowed."""
+
+    def extended(self, tensor: torch.Tensor, axis: int) -> torch.Tensor:
+        """Return a coefficient with one more node at both ends."""
+
+
+class Scales:
+    """The numbers and the scales of some terms, as one vector.
+
+    Args:
+        products: the products, whose numbers stand side by side.
+    """
+
+    def __init__(self, products: Sequence[LayerProduct]) -> None:
+        self.places = [p.number for p in products]
+        self.expressions = [None if p.scale == 1 else Expression(p.scale) for p in products]
+        self.names = frozenset(n for e in self.expressions if e is not None for n in e.names)
+
+    def __call__(self, tensors_numbers: torch.Tensor, environment: Mapping[str, Any]) -> Any:
+        """Return number · scale of each term, shape `(terms,)`."""
+        numbers = torch.stack([tensors_numbers[k] for k in self.places])
+        if all(e is None for e in self.expressions):
+            return numbers
+        scales = [1.0 if e is None else e(environment) for e in self.expressions]
+        made = [torch.as_tensor(s, dtype=numbers.dtype, device=numbers.device) for s in scales]
+        return numbers * torch.stack(made)
+
+
+class StackedProduct:
+    """Σ_d number · scale · map · Π weights · Π factors · Π others, for products of one shape.
+
+    Args:
+        products: the products.
+        output: the letters of the result.
+        window: where it is wanted.
+        others: the letters of further spatial operands, with the lengths of the indices.
+        context: the block.
+    """
+
+    def __init__(
+        self,
+        products: Sequence[LayerProduct],
+        output: str,
+        window: Window,
+        others: Mapping[str, Mapping[str, int]],
+        context: Context,
+    ) -> None:
+        self.products = tuple(products)
+        self.window = window
+        self.context = context
+        self.scales = Scales(products)
+        first = products[0]
+        stack = STACK if len(products) > 1 else ""
+        sizes = {STACK: len(products)}
+        operands = [Operand(stack, False)]
+
+        maps = [p.map for p in products if p.map is not None]
+        self.maps = [Expression(m) for m in dict.fromkeys(maps)]
+        if self.maps:
+            self.maps = self.maps if len(self.maps) == 1 else [Expression(m) for m in maps]
+            operands.append(Operand(stack if len(self.maps) > 1 else "", True))
+
+        self.weights: list[tuple[str, ...]] = []
+        self.indices: list[str] = []
+        for k, weight in enumerate(first.weights):
+            names = tuple(dict.fromkeys(p.weights[k].name for p in products))
+            names = names if len(names) == 1 else tuple(p.weights[k].name for p in products)
+            is_spatial = context.varies(names[0])
+            letters = "".join(dict.fromkeys(weight.indices))
+            sizes.update(zip(weight.indices, context.sizes_of(names[0]), strict=True))
+            self.weights.append(names)
+            self.indices.append(weight.indices)
+            operands.append(Operand((stack if len(names) > 1 else "") + letters, is_spatial))
+
+        self.factors: list[_Stack] = []
+        for k in range(len(first.factors)):
+            factor = _Stack([p.factors[k] for p in products], window, context)
+            sizes.update(factor.sizes)
+            self.factors.append(factor)
+            operands.append(Operand(factor.letters, True))
+        for letters, lengths in others.items():
+            operands.append(Operand(letters, True))
+            sizes.update(lengths)
+        self.sizes = sizes
+        self.contraction = Contraction(
+            operands, output, sizes, _PIXELS, context.structure.dimension
+        )
+        self.is_spatial = any(o.is_spatial for o in operands)
+
+    def __call__(
+        self, features: Features, tensors: Tensors, t: Any, others: Sequence[torch.Tensor] = ()
+    ) -> torch.Tensor:
+        """Return the sum, shape `(batch, *output, *space)`; axes may have length 1."""
+        scale = self.scales(tensors.numbers, tensors.environment)
+        operands = [scale if len(self.products) > 1 else scale[0]]
+        if self.maps:
+            made = [self.context.map(m, features, tensors, t, self.window) for m in self.maps]
+            operands.append(made[0] if len(made) == 1 else _stacked(made))
+        for names, indices in zip(self.weights, self.indices, strict=True):
+            operands.append(self._weight(names, indices, tensors))
+        operands += [factor(features) for factor in self.factors]
+        result = self.contraction([*operands, *others])
+        if not self.is_spatial:
+            result = result.reshape(1, *result.shape, *(1,) * self.context.structure.dimension)
+        return result
+
+    def _weight(self, names: Sequence[str], indices: str, tensors: Tensors) -> torch.Tensor:
+        found = [tensors.coefficients[name] for name in names]
+        is_spatial = self.context.varies(names[0])
+        if is_spatial and self.window.axis is not None:
+            found = [self.context.extended(tensor, self.window.axis) for tensor in found]
+        lead = 1 if is_spatial else 0
+        made = found[0] if len(found) == 1 else torch.stack(found, dim=lead)
+        lead += len(found) > 1
+        while len(set(indices)) < len(indices):  # A_jj: the diagonal
+            repeated = next(c for c in indices if indices.count(c) > 1)
+            one = indices.index(repeated)
+            two = indices.index(repeated, one + 1)
+            made = made.diagonal(dim1=lead + one, dim2=lead + two)
+            rest = indices[:one] + indices[one + 1 : two] + indices[two + 1 :]
+            made = made.movedim(-1, lead + one)
+            indices = rest[:one] + repeated + rest[one:]
+        return made
+
+
+class _Stack:
+    """The factors at one place of all terms of a layer, as one operand."""
+
+    def __init__(self, factors: Sequence[Factor], window: Window, context: Context) -> None:
+        first = factors[0]
+        self.window = window
+        self.field = first.field
+        self.function = None if first.function is None else Expression(first.function)
+        self.is_shared = len(set(factors)) == 1
+        self.places: list[tuple[Support, int] | None] = [
+            None if f.kernel is None else context.banks.ask(f.field, window, Row((f.kernel,)))
+            for f in (factors[:1] if self.is_shared else factors)
+        ]
+        self.is_scalar = not first.index
+        # Outputs of one bank come with the component before the kernel.
+        self.letters = first.index + ("" if self.is_shared else STACK)
+        names = [f.name for f in context.structure.fields]
+        size = context.structure.sizes[names.index(first.field)]
+        self.sizes = {first.index: size} if first.index else {}
+
+    def __call__(self, features: Features) -> torch.Tensor:
+        """Return the operand, shape `(batch, *letters, *space)`."""
+        made = self._values(features)
+        if self.is_scalar:
+            made = made[:, 0]
+        if self.function is not None:
+            made = self.function(dict.fromkeys(self.function.names, made))
+        return made
+
+    def _values(self, features: Features) -> torch.Tensor:
+        if self.places[0] is None:
+            return features.value(self.field, self.window)
+        if self.is_shared:
+            return features.convolved(*self.places[0])
+        places = [p for p in self.places if p is not None]
+        supports = {support for support, _ in places}
+        order = [place for _, place in places]
+        if len(supports) == 1 and order == list(range(order[0], order[0] + len(order))):
+            bank = features.bank(places[0][0])
+            return bank[:, :, order[0] : order[0] + len(order)]
+        return torch.stack([features.convolved(*place) for place in places], dim=2)
+
+
+class FluxDivergence:
+    """(F_{i+½} − F_{i−½})/h; see `Flux`."""
+
+    def __init__(self, flux: Flux, context: Context) -> None:
+        self.flux = flux
+        self.context = context
+        self.place = -(flux.axis + 1)
+        at_faces = "".join(f.index for f in flux.faces)
+        kept = "".join(sorted(flux.nodes.letters & set(flux.index + at_faces)))
+        window = Window(flux.axis)
+        self.nodes = StackedProduct([flux.nodes], kept, window, {}, context)
+        self.faces = [_Stack([f], Window(flux.axis, faces=True), context) for f in flux.faces]
+        operands = [Operand(kept, True), *(Operand(f.letters, True) for f in self.faces)]
+        self.sizes = {c: self.nodes.sizes[c] for c in kept}
+        for face in self.faces:
+            self.sizes.update(face.sizes)
+        self.contraction = Contraction(
+            operands, flux.index, self.sizes, _PIXELS, context.structure.dimension
+        )
+        self.per_length = 1.0 / context.structure.spacing[flux.axis]
+
+    def __call__(self, features: Features, tensors: Tensors, t: Any) -> torch.Tensor:
+        """Return the divergence, shape `(batch, *index, *space)`."""
+        flux = self.nodes(features, tensors, t)
+        if flux.shape[self.place] > 1:
+            flux = 0.5 * (cut(flux, self.place, 0, -1) + cut(flux, self.place, 1, None))
+        flux = self.contraction([flux, *(face(features) for face in self.faces)])
+        if flux.shape[self.place] == 1:
+            return 0.0 * flux  # the divergence of a constant flux
+        upper, lower = cut(flux, self.place, 1, None), cut(flux, self.place, 0, -1)
+        return (upper - lower) * self.per_length
+
+
+class StackedTerms:
+    """A layer that is ready to be carried out.
+
+    Args:
+        layer: the layer.
+        key: a number of its own among the block's layers.
+        output: the letters of the result: "i" for a vector field, else "".
+        context: the block.
+    """
+
+    def __init__(self, layer: Layer, key: int, output: str, context: Context) -> None:
+        self.output = output
+        self.key = key
+        self.folded: tuple[Support, int] | None = None
+        products = [term.product for term in layer.terms]
+        if _is_linear(layer, output, context):
+            kernels = tuple(p.factors[0].kernel for p in products)
+            assert None not in kernels
+            row = Row(kernels, key)  # type: ignore[arg-type]  # no None is left
+            self.folded = context.banks.ask(products[0].factors[0].field, NODES, row)
+            self.scales = Scales(products)
+            return
+        self.fluxes = [FluxDivergence(t.flux, context) for t in layer.terms if t.flux is not None]
+        others: dict[str, Mapping[str, int]] = {}
+        if self.fluxes:
+            stack = STACK if len(products) > 1 else ""
+            others[stack + self.fluxes[0].flux.index] = self.fluxes[0].sizes
+        self.product = StackedProduct(products, output, NODES, others, context)
+        self.scales = self.product.scales
+
+    def __call__(self, features: Features, tensors: Tensors, t: Any) -> torch.Tensor:
+        """Return the sum of the terms, shape `(batch, component, *space)`; axes may be 1."""
+        if self.folded is not None:
+            return features.convolved(*self.folded)
+        others = []
+        if self.fluxes:
+            made = [flux(features, tensors, t) for flux in self.fluxes]
+            others = [made[0] if len(made) == 1 else _stacked(made)]
+        result = self.product(features, tensors, t, others)
+        return result if self.output else result[:, None]
+
+
+def _is_linear(layer: Layer, output: str, context: Context) -> bool:
+    """Tell whether a layer is Σ scale · (kernel ⋆ u): its scales are folded into one kernel."""
+    supports = set()
+    for term in layer.terms:
+        product = term.product
+        if term.flux is not None or product.map is not None or product.weights:
+            return False
+        if len(product.factors) != 1:
+            return False
+        factor = product.factors[0]
+        if factor.kernel is None or factor.function is not None or factor.index != output:
+            return False
+        kernel = context.structure.kernels[factor.kernel]
+        supports.add((kernel.first, kernel.shape))
+    return len(supports) == 1
+
+
+def _stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Stack tensors along a new axis behind the batch, broadcasting them."""
+    return torch.stack(torch.broadcast_tensors(*tensors), dim=1)
