@@ -18,7 +18,8 @@ from pdenet.equation.symbols import TIME
 from pdenet.equation.values import Values
 from pdenet.network.expression import Expression
 from pdenet.network.features import NODES, Banks, Features, Window
-from pdenet.network.layers import StackedTerms, Tensors
+from pdenet.network.kernels import Kernels
+from pdenet.network.layers import StackedProduct, StackedTerms, Tensors
 from pdenet.network.lowering import Lowered
 from pdenet.network.padding import Padding
 from pdenet.network.tensors import NamedTensors
@@ -37,6 +38,7 @@ class Block(nn.Module):
         dt: the time step, which Lax–Friedrichs needs.
         dtype: float32 or float64.
         trainable: the names of the symbols and coefficients that are parameters, and `STENCILS`.
+        constraint: what trainable kernels may become; see `Kernels`.
 
     Attributes:
         structure: which tensors are combined how; it holds no weight.
@@ -58,6 +60,7 @@ class Block(nn.Module):
         dt: float,
         dtype: torch.dtype,
         trainable: frozenset[str],
+        constraint: str = "free",
     ) -> None:
         super().__init__()
 
@@ -66,8 +69,9 @@ class Block(nn.Module):
 
         self.structure = structure = lowered.structure
         self.dt = dt
-        named = dict(zip((k.name for k in structure.kernels), lowered.kernels, strict=True))
-        self.kernels = NamedTensors(tensors(named), named if STENCILS in trainable else ())
+        self.kernels = Kernels(
+            structure.kernels, lowered.kernels, dtype, STENCILS in trainable, constraint
+        )
         self.register_buffer("numbers", torch.tensor(lowered.numbers, dtype=dtype))
         self.symbols = NamedTensors(tensors(lowered.symbols), trainable)
         self.coefficients = NamedTensors(tensors(lowered.coefficients), trainable)
@@ -85,6 +89,7 @@ class Block(nn.Module):
         self._kernel_scales = [_scale(k.derivative, structure.spacing) for k in structure.kernels]
 
         self.banks = Banks(structure.kernels)
+        self.products: list[StackedProduct] = []
         self.layers: list[list[StackedTerms]] = []
         for info, stacks in zip(structure.fields, structure.layers, strict=True):
             output = "" if info.size is None else "i"
@@ -92,7 +97,8 @@ class Block(nn.Module):
             self.layers.append(
                 [StackedTerms(s, start + k, output, self) for k, s in enumerate(stacks)]
             )
-        names = {n for row in self.layers for layer in row for n in layer.scales.names}
+        names = {n for product in self.products for n in product.scales.names}
+        names |= {n for row in self.layers for layer in row for n in layer.scales.names}
         names |= {n for rows in self.entries.values() for e in rows for n in e.names}
         self.changes = TIME in names
         """Whether weights depend on the time, so that they are made anew at each stage."""
@@ -119,7 +125,9 @@ class Block(nn.Module):
             if layer.folded is not None
         }
         weights = self.banks.weights(scaled, folded)
-        return Tensors(environment, self.numbers, coefficients, weights)
+        made = Tensors(environment, self.numbers, coefficients, weights)
+        made.prepared = {product.key: product.prepare(made) for product in self.products}
+        return made
 
     def _spatial(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         """Return a coefficient that varies in space with a batch axis."""
@@ -188,18 +196,25 @@ class Block(nn.Module):
         return self.padding.extend(tensor, axis)
 
     def map(
-        self, expression: Expression, features: Features, tensors: Tensors, t: Any, window: Window
+        self,
+        expression: Expression,
+        features: Features | None,
+        tensors: Tensors,
+        t: Any,
+        window: Window,
     ) -> torch.Tensor:
         """Return what varies in space, shape `(batch, *space)`, axes of length 1 allowed.
 
         Under a flux a product with fields is evaluated beyond the ends too; one without
         them is evaluated at the nodes and continued.
         """
-        with_fields = any(n in features.fields for n in expression.names)
+        names = {f.name for f in self.structure.fields}
+        with_fields = not names.isdisjoint(expression.names)
         inner = window if with_fields else NODES
         places = {**tensors.environment, TIME: t}
         for name in expression.names:
-            if name in features.fields:
+            if name in names:
+                assert features is not None
                 places[name] = features.value(name, inner)[:, 0]
             elif name in self.maps:
                 places[name] = self._continued(self.maps[name][None], inner)

@@ -38,11 +38,11 @@ class Operand:
 
 @dataclass(frozen=True)
 class Step:
-    """Two operands that are contracted; they leave the list, the result joins its end.
+    """Two operands that are contracted into a new one.
 
     Attributes:
-        first: the place of one operand in the list.
-        second: the place of the other.
+        first: the number of one operand; those given come first, each step makes one more.
+        second: the number of the other.
         result: what is made.
         kind: "convolution", "product" (element-wise, summed over what is not kept), or "weights".
     """
@@ -56,12 +56,18 @@ class Step:
 class Contraction:
     """Σ of a product of operands, over all letters that are not in the output.
 
+    What needs constants only can be done once and used for many fields: `prepare`, then `run`.
+
     Args:
         operands: the operands.
-        output: the letters of the result, in order; the result is spatial.
+        output: the letters of the result, in order.
         sizes: the length of each letter.
         pixels: the number of pixels, by which costs are counted.
         dimension: the number of space dimensions.
+
+    Attributes:
+        operands: the operands given, and behind them the result of each step.
+        steps: the steps, in order.
     """
 
     def __init__(
@@ -74,47 +80,70 @@ class Contraction:
     ) -> None:
         self.dimension = dimension
         self.output = output
+        self.operands = list(operands)
         self.steps: list[Step] = []
-        lengths = {**sizes, SPACE: max(pixels, 1)}
-        texts = [o.letters + (SPACE if o.is_spatial else "") for o in operands]
+        self.sizes = dict(sizes)
+        waiting = list(range(len(operands)))
+        for places in self._path(pixels):
+            if len(places) < 2:
+                continue
+            first, second = (waiting[k] for k in sorted(places))
+            waiting = [k for k in waiting if k not in (first, second)]
+            left, right = self.operands[first], self.operands[second]
+            needed = set(output).union(*(self.operands[k].letters for k in waiting))
+            result = _result(left, right, needed, output)
+            self.steps.append(Step(first, second, result, _kind(left, right, result)))
+            self.operands.append(result)
+            waiting.append(len(self.operands) - 1)
+        (self.last,) = waiting
+
+    def _path(self, pixels: int) -> Sequence[tuple[int, ...]]:
+        lengths = {**self.sizes, SPACE: max(pixels, 1)}
+        texts = [o.letters + (SPACE if o.is_spatial else "") for o in self.operands]
         shapes = [tuple(lengths[c] for c in text) for text in texts]
-        is_spatial = any(o.is_spatial for o in operands)
-        target = output + (SPACE if is_spatial else "")
+        target = self.output + (SPACE if any(o.is_spatial for o in self.operands) else "")
         path, _ = opt_einsum.contract_path(
             ",".join(texts) + "->" + target, *shapes, shapes=True, optimize="optimal"
         )
-        waiting = list(operands)
-        for places in path:
-            if len(places) < 2:
-                continue
-            second, first = sorted(places, reverse=True)
-            left, right = waiting[first], waiting[second]
-            waiting = [o for k, o in enumerate(waiting) if k not in places]
-            needed = set(output).union(*(o.letters for o in waiting))
-            result = _result(left, right, needed, output)
-            self.steps.append(Step(first, second, result, _kind(left, right, result)))
-            waiting.append(result)
-        self.operands = tuple(operands)
+        return path
 
-    def __call__(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the result, shape `(batch, *output, *space)`, of constants only `(*output,)`."""
-        waiting = list(zip(self.operands, tensors, strict=True))
-        for step in self.steps:
-            first, second = waiting[step.first], waiting[step.second]
-            waiting = [w for k, w in enumerate(waiting) if k not in (step.first, step.second)]
-            waiting.append((step.result, self._step(step, first, second)))
-        operand, tensor = waiting[0]
+    def prepare(self, tensors: Mapping[int, torch.Tensor]) -> dict[int, torch.Tensor]:
+        """Return the given operands, by number, and all that constants among them make."""
+        made = dict(tensors)
+        start = len(self.operands) - len(self.steps)
+        for k, step in enumerate(self.steps, start):
+            if step.kind == "weights":
+                made[k] = self._step(step, made)
+        return made
+
+    def run(
+        self, prepared: Mapping[int, torch.Tensor], tensors: Mapping[int, torch.Tensor]
+    ) -> torch.Tensor:
+        """Return the result of what `prepare` gave and of all other operands.
+
+        Returns:
+            Shape `(batch, *output, *space)`, of constants only `(*output,)`.
+        """
+        made = {**prepared, **tensors}
+        start = len(self.operands) - len(self.steps)
+        for k, step in enumerate(self.steps, start):
+            if k not in made:
+                made[k] = self._step(step, made)
+        operand, tensor = self.operands[self.last], made[self.last]
         extra = [k for k, c in enumerate(operand.letters) if c not in self.output]
         if extra:  # a single operand with an index that is summed
             tensor = tensor.sum([k + operand.is_spatial for k in extra])
-            operand = Operand(
-                "".join(c for c in operand.letters if c in self.output), operand.is_spatial
-            )
+            kept = "".join(c for c in operand.letters if c in self.output)
+            operand = Operand(kept, operand.is_spatial)
         return _arranged(tensor, operand, self.output, ())
 
-    def _step(
-        self, step: Step, first: tuple[Operand, torch.Tensor], second: tuple[Operand, torch.Tensor]
-    ) -> torch.Tensor:
+    def __call__(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the result of all operands in order; see `run`."""
+        return self.run(self.prepare(dict(enumerate(tensors))), {})
+
+    def _step(self, step: Step, made: Mapping[int, torch.Tensor]) -> torch.Tensor:
+        first = (self.operands[step.first], made[step.first])
+        second = (self.operands[step.second], made[step.second])
         if step.kind == "weights":
             text = f"{first[0].letters},{second[0].letters}->{step.result.letters}"
             return torch.einsum(text, first[1], second[1])

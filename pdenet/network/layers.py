@@ -7,16 +7,17 @@ stacked, so that C and D of two terms become one 1×1 convolution n → 2n, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol  # values of maps are numbers or tensors
 
 import torch
 
 from pdenet.discrete.arrays import cut
+from pdenet.equation.symbols import TIME
 from pdenet.network.contraction import Contraction, Operand
 from pdenet.network.expression import Expression
 from pdenet.network.features import NODES, Banks, Features, Row, Support, Window
-from pdenet.network.structure import Factor, Flux, Layer, LayerProduct, Structure
+from pdenet.network.structure import Factor, Flux, Layer, LayerProduct, Structure, Weight
 
 STACK = "d"
 """The letter over which the terms of a layer are summed."""
@@ -34,12 +35,14 @@ class Tensors:
         numbers: the numbers of all terms.
         coefficients: tensors by name, shape `(*indices)`, or spatial `(1, *indices, *space)`.
         weights: the weights of each bank.
+        prepared: for each stacked product its operands that no field enters.
     """
 
     environment: Mapping[str, Any]
     numbers: torch.Tensor
     coefficients: Mapping[str, torch.Tensor]
-    weights: Mapping[Support, torch.Tensor]
+    weights: Mapping[Support, torch.Tensor] = field(default_factory=dict)
+    prepared: dict[int, dict[int, torch.Tensor]] = field(default_factory=dict)
 
 
 class Context(Protocol):
@@ -47,6 +50,7 @@ class Context(Protocol):
 
     structure: Structure
     banks: Banks
+    products: list[StackedProduct]
 
     def varies(self, name: str) -> bool:
         """Tell whether a coefficient varies in space."""
@@ -55,7 +59,12 @@ class Context(Protocol):
         """Return the lengths of a coefficient's indices."""
 
     def map(
-        self, expression: Expression, features: Features, tensors: Tensors, t: Any, window: Window
+        self,
+        expression: Expression,
+        features: Features | None,
+        tensors: Tensors,
+        t: Any,
+        window: Window,
     ) -> torch.Tensor:
         """Return what varies in space, shape `(batch, *space)`, axes of length 1 allowed."""
 
@@ -107,6 +116,8 @@ class StackedProduct:
         self.products = tuple(products)
         self.window = window
         self.context = context
+        self.key = len(context.products)
+        context.products.append(self)
         self.scales = Scales(products)
         first = products[0]
         stack = STACK if len(products) > 1 else ""
@@ -114,75 +125,98 @@ class StackedProduct:
         operands = [Operand(stack, False)]
 
         maps = [p.map for p in products if p.map is not None]
-        self.maps = [Expression(m) for m in dict.fromkeys(maps)]
-        if self.maps:
-            self.maps = self.maps if len(self.maps) == 1 else [Expression(m) for m in maps]
-            operands.append(Operand(stack if len(self.maps) > 1 else "", True))
+        maps = maps[:1] if len(set(maps)) == 1 else maps
+        self.maps = [Expression(m) for m in maps]
+        names = {n for m in self.maps for n in m.names}
+        self.maps_change = bool(names & {TIME, *(f.name for f in context.structure.fields)})
+        if maps:
+            operands.append(Operand(stack if len(maps) > 1 else "", True))
 
-        self.weights: list[tuple[str, ...]] = []
-        self.indices: list[str] = []
-        for k, weight in enumerate(first.weights):
-            names = tuple(dict.fromkeys(p.weights[k].name for p in products))
-            names = names if len(names) == 1 else tuple(p.weights[k].name for p in products)
-            is_spatial = context.varies(names[0])
-            letters = "".join(dict.fromkeys(weight.indices))
-            sizes.update(zip(weight.indices, context.sizes_of(names[0]), strict=True))
-            self.weights.append(names)
-            self.indices.append(weight.indices)
-            operands.append(Operand((stack if len(names) > 1 else "") + letters, is_spatial))
+        self.weights = [
+            _WeightStack([p.weights[k] for p in products]) for k in range(len(first.weights))
+        ]
+        for weights in self.weights:
+            name = weights.names[0]
+            sizes.update(zip(weights.indices, context.sizes_of(name), strict=True))
+            letters = "".join(dict.fromkeys(weights.indices))
+            letters = (stack if len(weights.names) > 1 else "") + letters
+            operands.append(Operand(letters, context.varies(name)))
 
-        self.factors: list[_Stack] = []
+        self.factors: list[FactorStack] = []
         for k in range(len(first.factors)):
-            factor = _Stack([p.factors[k] for p in products], window, context)
+            factor = FactorStack([p.factors[k] for p in products], window, context)
             sizes.update(factor.sizes)
             self.factors.append(factor)
             operands.append(Operand(factor.letters, True))
         for letters, lengths in others.items():
             operands.append(Operand(letters, True))
             sizes.update(lengths)
-        self.sizes = sizes
         self.contraction = Contraction(
             operands, output, sizes, _PIXELS, context.structure.dimension
         )
         self.is_spatial = any(o.is_spatial for o in operands)
 
+    def prepare(self, tensors: Tensors) -> dict[int, torch.Tensor]:
+        """Return the operands that no field enters, by number, contracted among themselves."""
+        scale = self.scales(tensors.numbers, tensors.environment)
+        operands = {0: scale if len(self.products) > 1 else scale[0]}
+        if self.maps and not self.maps_change:
+            operands[1] = self._map(None, tensors, 0.0)
+        start = 1 + bool(self.maps)
+        for k, weights in enumerate(self.weights, start):
+            operands[k] = self._weight(weights, tensors)
+        return self.contraction.prepare(operands)
+
     def __call__(
         self, features: Features, tensors: Tensors, t: Any, others: Sequence[torch.Tensor] = ()
     ) -> torch.Tensor:
         """Return the sum, shape `(batch, *output, *space)`; axes may have length 1."""
-        scale = self.scales(tensors.numbers, tensors.environment)
-        operands = [scale if len(self.products) > 1 else scale[0]]
-        if self.maps:
-            made = [self.context.map(m, features, tensors, t, self.window) for m in self.maps]
-            operands.append(made[0] if len(made) == 1 else _stacked(made))
-        for names, indices in zip(self.weights, self.indices, strict=True):
-            operands.append(self._weight(names, indices, tensors))
-        operands += [factor(features) for factor in self.factors]
-        result = self.contraction([*operands, *others])
+        operands = {}
+        if self.maps_change:
+            operands[1] = self._map(features, tensors, t)
+        start = 1 + bool(self.maps) + len(self.weights)
+        fields = [*(factor(features) for factor in self.factors), *others]
+        operands |= dict(enumerate(fields, start))
+        result = self.contraction.run(tensors.prepared[self.key], operands)
         if not self.is_spatial:
             result = result.reshape(1, *result.shape, *(1,) * self.context.structure.dimension)
         return result
 
-    def _weight(self, names: Sequence[str], indices: str, tensors: Tensors) -> torch.Tensor:
-        found = [tensors.coefficients[name] for name in names]
-        is_spatial = self.context.varies(names[0])
+    def _map(self, features: Features | None, tensors: Tensors, t: Any) -> torch.Tensor:
+        made = [self.context.map(m, features, tensors, t, self.window) for m in self.maps]
+        return made[0] if len(made) == 1 else _stacked(made)
+
+    def _weight(self, weights: _WeightStack, tensors: Tensors) -> torch.Tensor:
+        found = [tensors.coefficients[name] for name in weights.names]
+        is_spatial = self.context.varies(weights.names[0])
         if is_spatial and self.window.axis is not None:
             found = [self.context.extended(tensor, self.window.axis) for tensor in found]
         lead = 1 if is_spatial else 0
         made = found[0] if len(found) == 1 else torch.stack(found, dim=lead)
-        lead += len(found) > 1
-        while len(set(indices)) < len(indices):  # A_jj: the diagonal
-            repeated = next(c for c in indices if indices.count(c) > 1)
-            one = indices.index(repeated)
-            two = indices.index(repeated, one + 1)
-            made = made.diagonal(dim1=lead + one, dim2=lead + two)
-            rest = indices[:one] + indices[one + 1 : two] + indices[two + 1 :]
-            made = made.movedim(-1, lead + one)
-            indices = rest[:one] + repeated + rest[one:]
-        return made
+        return _diagonals(made, weights.indices, lead + (len(found) > 1))
 
 
-class _Stack:
+class _WeightStack:
+    """The coefficients at one place of all terms of a layer; one name where they are the same."""
+
+    def __init__(self, weights: Sequence[Weight]) -> None:
+        names = tuple(w.name for w in weights)
+        self.names = names[:1] if len(set(names)) == 1 else names
+        self.indices = weights[0].indices
+
+
+def _diagonals(tensor: torch.Tensor, indices: str, lead: int) -> torch.Tensor:
+    """Return a tensor with one axis for each letter: of A_jj the diagonal."""
+    while len(set(indices)) < len(indices):
+        repeated = next(c for c in indices if indices.count(c) > 1)
+        one = indices.index(repeated)
+        two = indices.index(repeated, one + 1)
+        tensor = tensor.diagonal(dim1=lead + one, dim2=lead + two).movedim(-1, lead + one)
+        indices = indices[:two] + indices[two + 1 :]
+    return tensor
+
+
+class FactorStack:
     """The factors at one place of all terms of a layer, as one operand."""
 
     def __init__(self, factors: Sequence[Factor], window: Window, context: Context) -> None:
@@ -236,9 +270,9 @@ class FluxDivergence:
         kept = "".join(sorted(flux.nodes.letters & set(flux.index + at_faces)))
         window = Window(flux.axis)
         self.nodes = StackedProduct([flux.nodes], kept, window, {}, context)
-        self.faces = [_Stack([f], Window(flux.axis, faces=True), context) for f in flux.faces]
+        self.faces = [FactorStack([f], Window(flux.axis, faces=True), context) for f in flux.faces]
         operands = [Operand(kept, True), *(Operand(f.letters, True) for f in self.faces)]
-        self.sizes = {c: self.nodes.sizes[c] for c in kept}
+        self.sizes = {c: self.nodes.contraction.sizes[c] for c in kept}
         for face in self.faces:
             self.sizes.update(face.sizes)
         self.contraction = Contraction(

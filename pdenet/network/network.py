@@ -33,6 +33,7 @@ from pdenet.errors import (
     suggest,
 )
 from pdenet.network.block import STENCILS, Block
+from pdenet.network.kernels import CONSTRAINTS
 from pdenet.network.layers import Tensors
 from pdenet.network.lowering import lower
 
@@ -65,6 +66,9 @@ class Network(nn.Module):
             coefficient, or some names among them, "stencils" for all stencils. A trainable
             coefficient function c(x, y) is an array over the grid. Everything starts at the
             equation's own values.
+        stencils: what trainable stencils may become: "free" for any kernel, "moment" for those that
+            still approximate their derivative (their moments up to its order are fixed), "frozen"
+            for none.
 
     Raises:
         PdenetError: a subclass says what is wrong with the equation on this grid.
@@ -95,11 +99,17 @@ class Network(nn.Module):
         dtype: torch.dtype | str = torch.float32,
         stability: str = "warn",
         trainable: bool | str | Collection[str] = False,
+        stencils: str = "free",
     ) -> None:
         super().__init__()
         check_kinds(grid, boundary, stability)
         self.steps = _count("steps", steps)
         chosen = _dtype(dtype)
+        if stencils not in CONSTRAINTS:
+            raise NetworkError(
+                f"stencils is one of {', '.join(CONSTRAINTS)}; got {stencils!r}."
+                f"{suggest(str(stencils), CONSTRAINTS)}"
+            )
         given = check_dt(dt)
         mode = "ignore" if trainable else stability
         names = _trainable_names(pde.system, trainable)
@@ -117,7 +127,7 @@ class Network(nn.Module):
         self.stepper = scheme.stepper
         self.space = scheme.space
         self.components = bound.components
-        self.block = Block(lowered, scheme, bound, self.dt, chosen, frozenset(names))
+        self.block = Block(lowered, scheme, bound, self.dt, chosen, frozenset(names), stencils)
         rates = frozenset(f.name for f in scheme.system.fields if f.rate_of)
         self._groups = (frozenset(scheme.system.field_names) - rates, rates)
 
@@ -219,12 +229,14 @@ class Network(nn.Module):
     def quantities(self) -> dict[str, nn.Parameter]:
         """Return the trainable parameters by their names in the equation.
 
-        Symbols and coefficients have their own names, kernels "stencils.xx" and so on.
+        Symbols and coefficients have their own names, kernels "stencils.xx" and so on; a kernel
+        with fixed moments is a vector of what is free in it.
         """
         block = self.block
         named = [*block.symbols.items(), *block.coefficients.items()]
-        named += [(f"{STENCILS}.{name}", kernel) for name, kernel in block.kernels.items()]
-        return {name: tensor for name, tensor in named if isinstance(tensor, nn.Parameter)}
+        made = {name: tensor for name, tensor in named if isinstance(tensor, nn.Parameter)}
+        kernels = block.kernels.quantities()
+        return made | {f"{STENCILS}.{name}": kernel for name, kernel in kernels.items()}
 
     def get_extra_state(self) -> torch.Tensor:
         """Return what a state dict must agree on besides tensors: dt and the spacings, float64."""

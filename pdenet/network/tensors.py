@@ -53,6 +53,9 @@ class NamedTensors(nn.Module):
         """Go through names and tensors, in the order in which they were given."""
         return ((name, self[name]) for name in self._attributes)
 
-    def attribute(self, name: str) -> str:
-        """Return the name under which a tensor is registered."""
-        return self._attributes[name]
+    def extra_repr(self) -> str:
+        """Return names and shapes, trainable ones marked, for printing."""
+        return ", ".join(
+            f"{name}{tuple(tensor.shape)}{'*' if isinstance(tensor, nn.Parameter) else ''}"
+            for name, tensor in self.items()
+        )
