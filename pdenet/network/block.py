@@ -19,9 +19,10 @@ from pdenet.equation.values import Values
 from pdenet.network.expression import Expression
 from pdenet.network.features import NODES, Banks, Features, Window
 from pdenet.network.kernels import Kernels
-from pdenet.network.layers import StackedProduct, StackedTerms, Tensors
+from pdenet.network.layers import StackedTerms
 from pdenet.network.lowering import Lowered
 from pdenet.network.padding import Padding
+from pdenet.network.products import StackedProduct, Tensors
 from pdenet.network.tensors import NamedTensors
 
 STENCILS = "stencils"

@@ -1,262 +1,30 @@
-"""Layers: stacks of terms of one shape, carried out in one piece.
+"""Layers: the terms of a right side that have one shape, with their fluxes, ready to be computed.
 
-A layer of m terms is one term with a further index d = 1 … m that is summed: its weights are
-stacked, so that C and D of two terms become one 1×1 convolution n → 2n, and A and B one 2n → n.
+A layer whose terms are all Σ scale · (kernel ⋆ u) is a single convolution: the scales are put into
+the kernel. All others are stacked products.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol  # values of maps are numbers or tensors
+from collections.abc import Mapping
+from typing import Any  # values of maps are numbers or tensors
 
 import torch
 
 from pdenet.discrete.arrays import cut
-from pdenet.equation.symbols import TIME
 from pdenet.network.contraction import Contraction, Operand
-from pdenet.network.expression import Expression
-from pdenet.network.features import NODES, Banks, Features, Row, Support, Window
-from pdenet.network.structure import Factor, Flux, Layer, LayerProduct, Structure, Weight
-
-STACK = "d"
-"""The letter over which the terms of a layer are summed."""
-
-# Costs of contractions are compared for a picture of this size; the order hardly depends on it.
-_PIXELS = 4096
-
-
-@dataclass
-class Tensors:
-    """What the layers of a block need at a moment; it does not depend on the state.
-
-    Attributes:
-        environment: numbers and 0-d tensors by name: symbols, t, dt, spacings.
-        numbers: the numbers of all terms.
-        coefficients: tensors by name, shape `(*indices)`, or spatial `(1, *indices, *space)`.
-        weights: the weights of each bank.
-        prepared: for each stacked product its operands that no field enters.
-    """
-
-    environment: Mapping[str, Any]
-    numbers: torch.Tensor
-    coefficients: Mapping[str, torch.Tensor]
-    weights: Mapping[Support, torch.Tensor] = field(default_factory=dict)
-    prepared: dict[int, dict[int, torch.Tensor]] = field(default_factory=dict)
-
-
-class Context(Protocol):
-    """What a layer asks of its block while it is built and while it is carried out."""
-
-    structure: Structure
-    banks: Banks
-    products: list[StackedProduct]
-
-    def varies(self, name: str) -> bool:
-        """Tell whether a coefficient varies in space."""
-
-    def sizes_of(self, name: str) -> tuple[int, ...]:
-        """Return the lengths of a coefficient's indices."""
-
-    def map(
-        self,
-        expression: Expression,
-        features: Features | None,
-        tensors: Tensors,
-        t: Any,
-        window: Window,
-    ) -> torch.Tensor:
-        """Return what varies in space, shape `(batch, *space)`, axes of length 1 allowed."""
-
-    def extended(self, tensor: torch.Tensor, axis: int) -> torch.Tensor:
-        """Return a coefficient with one more node at both ends."""
-
-
-class Scales:
-    """The numbers and the scales of some terms, as one vector.
-
-    Args:
-        products: the products, whose numbers stand side by side.
-    """
-
-    def __init__(self, products: Sequence[LayerProduct]) -> None:
-        self.places = [p.number for p in products]
-        self.expressions = [None if p.scale == 1 else Expression(p.scale) for p in products]
-        self.names = frozenset(n for e in self.expressions if e is not None for n in e.names)
-
-    def __call__(self, tensors_numbers: torch.Tensor, environment: Mapping[str, Any]) -> Any:
-        """Return number · scale of each term, shape `(terms,)`."""
-        numbers = torch.stack([tensors_numbers[k] for k in self.places])
-        if all(e is None for e in self.expressions):
-            return numbers
-        scales = [1.0 if e is None else e(environment) for e in self.expressions]
-        made = [torch.as_tensor(s, dtype=numbers.dtype, device=numbers.device) for s in scales]
-        return numbers * torch.stack(made)
-
-
-class StackedProduct:
-    """Σ_d number · scale · map · Π weights · Π factors · Π others, for products of one shape.
-
-    Args:
-        products: the products.
-        output: the letters of the result.
-        window: where it is wanted.
-        others: the letters of further spatial operands, with the lengths of the indices.
-        context: the block.
-    """
-
-    def __init__(
-        self,
-        products: Sequence[LayerProduct],
-        output: str,
-        window: Window,
-        others: Mapping[str, Mapping[str, int]],
-        context: Context,
-    ) -> None:
-        self.products = tuple(products)
-        self.window = window
-        self.context = context
-        self.key = len(context.products)
-        context.products.append(self)
-        self.scales = Scales(products)
-        first = products[0]
-        stack = STACK if len(products) > 1 else ""
-        sizes = {STACK: len(products)}
-        operands = [Operand(stack, False)]
-
-        maps = [p.map for p in products if p.map is not None]
-        maps = maps[:1] if len(set(maps)) == 1 else maps
-        self.maps = [Expression(m) for m in maps]
-        names = {n for m in self.maps for n in m.names}
-        self.maps_change = bool(names & {TIME, *(f.name for f in context.structure.fields)})
-        if maps:
-            operands.append(Operand(stack if len(maps) > 1 else "", True))
-
-        self.weights = [
-            _WeightStack([p.weights[k] for p in products]) for k in range(len(first.weights))
-        ]
-        for weights in self.weights:
-            name = weights.names[0]
-            sizes.update(zip(weights.indices, context.sizes_of(name), strict=True))
-            letters = "".join(dict.fromkeys(weights.indices))
-            letters = (stack if len(weights.names) > 1 else "") + letters
-            operands.append(Operand(letters, context.varies(name)))
-
-        self.factors: list[FactorStack] = []
-        for k in range(len(first.factors)):
-            factor = FactorStack([p.factors[k] for p in products], window, context)
-            sizes.update(factor.sizes)
-            self.factors.append(factor)
-            operands.append(Operand(factor.letters, True))
-        for letters, lengths in others.items():
-            operands.append(Operand(letters, True))
-            sizes.update(lengths)
-        self.contraction = Contraction(
-            operands, output, sizes, _PIXELS, context.structure.dimension
-        )
-        self.is_spatial = any(o.is_spatial for o in operands)
-
-    def prepare(self, tensors: Tensors) -> dict[int, torch.Tensor]:
-        """Return the operands that no field enters, by number, contracted among themselves."""
-        scale = self.scales(tensors.numbers, tensors.environment)
-        operands = {0: scale if len(self.products) > 1 else scale[0]}
-        if self.maps and not self.maps_change:
-            operands[1] = self._map(None, tensors, 0.0)
-        start = 1 + bool(self.maps)
-        for k, weights in enumerate(self.weights, start):
-            operands[k] = self._weight(weights, tensors)
-        return self.contraction.prepare(operands)
-
-    def __call__(
-        self, features: Features, tensors: Tensors, t: Any, others: Sequence[torch.Tensor] = ()
-    ) -> torch.Tensor:
-        """Return the sum, shape `(batch, *output, *space)`; axes may have length 1."""
-        operands = {}
-        if self.maps_change:
-            operands[1] = self._map(features, tensors, t)
-        start = 1 + bool(self.maps) + len(self.weights)
-        fields = [*(factor(features) for factor in self.factors), *others]
-        operands |= dict(enumerate(fields, start))
-        result = self.contraction.run(tensors.prepared[self.key], operands)
-        if not self.is_spatial:
-            result = result.reshape(1, *result.shape, *(1,) * self.context.structure.dimension)
-        return result
-
-    def _map(self, features: Features | None, tensors: Tensors, t: Any) -> torch.Tensor:
-        made = [self.context.map(m, features, tensors, t, self.window) for m in self.maps]
-        return made[0] if len(made) == 1 else _stacked(made)
-
-    def _weight(self, weights: _WeightStack, tensors: Tensors) -> torch.Tensor:
-        found = [tensors.coefficients[name] for name in weights.names]
-        is_spatial = self.context.varies(weights.names[0])
-        if is_spatial and self.window.axis is not None:
-            found = [self.context.extended(tensor, self.window.axis) for tensor in found]
-        lead = 1 if is_spatial else 0
-        made = found[0] if len(found) == 1 else torch.stack(found, dim=lead)
-        return _diagonals(made, weights.indices, lead + (len(found) > 1))
-
-
-class _WeightStack:
-    """The coefficients at one place of all terms of a layer; one name where they are the same."""
-
-    def __init__(self, weights: Sequence[Weight]) -> None:
-        names = tuple(w.name for w in weights)
-        self.names = names[:1] if len(set(names)) == 1 else names
-        self.indices = weights[0].indices
-
-
-def _diagonals(tensor: torch.Tensor, indices: str, lead: int) -> torch.Tensor:
-    """Return a tensor with one axis for each letter: of A_jj the diagonal."""
-    while len(set(indices)) < len(indices):
-        repeated = next(c for c in indices if indices.count(c) > 1)
-        one = indices.index(repeated)
-        two = indices.index(repeated, one + 1)
-        tensor = tensor.diagonal(dim1=lead + one, dim2=lead + two).movedim(-1, lead + one)
-        indices = indices[:two] + indices[two + 1 :]
-    return tensor
-
-
-class FactorStack:
-    """The factors at one place of all terms of a layer, as one operand."""
-
-    def __init__(self, factors: Sequence[Factor], window: Window, context: Context) -> None:
-        first = factors[0]
-        self.window = window
-        self.field = first.field
-        self.function = None if first.function is None else Expression(first.function)
-        self.is_shared = len(set(factors)) == 1
-        self.places: list[tuple[Support, int] | None] = [
-            None if f.kernel is None else context.banks.ask(f.field, window, Row((f.kernel,)))
-            for f in (factors[:1] if self.is_shared else factors)
-        ]
-        self.is_scalar = not first.index
-        # Outputs of one bank come with the component before the kernel.
-        self.letters = first.index + ("" if self.is_shared else STACK)
-        names = [f.name for f in context.structure.fields]
-        size = context.structure.sizes[names.index(first.field)]
-        self.sizes = {first.index: size} if first.index else {}
-
-    def __call__(self, features: Features) -> torch.Tensor:
-        """Return the operand, shape `(batch, *letters, *space)`."""
-        made = self._values(features)
-        if self.is_scalar:
-            made = made[:, 0]
-        if self.function is not None:
-            made = self.function(dict.fromkeys(self.function.names, made))
-        return made
-
-    def _values(self, features: Features) -> torch.Tensor:
-        if self.places[0] is None:
-            return features.value(self.field, self.window)
-        if self.is_shared:
-            return features.convolved(*self.places[0])
-        places = [p for p in self.places if p is not None]
-        supports = {support for support, _ in places}
-        order = [place for _, place in places]
-        if len(supports) == 1 and order == list(range(order[0], order[0] + len(order))):
-            bank = features.bank(places[0][0])
-            return bank[:, :, order[0] : order[0] + len(order)]
-        return torch.stack([features.convolved(*place) for place in places], dim=2)
+from pdenet.network.features import NODES, Features, Row, Support, Window
+from pdenet.network.products import (
+    PIXELS,
+    STACK,
+    Context,
+    FactorStack,
+    Scales,
+    StackedProduct,
+    Tensors,
+    stacked,
+)
+from pdenet.network.structure import Flux, Layer
 
 
 class FluxDivergence:
@@ -276,7 +44,7 @@ class FluxDivergence:
         for face in self.faces:
             self.sizes.update(face.sizes)
         self.contraction = Contraction(
-            operands, flux.index, self.sizes, _PIXELS, context.structure.dimension
+            operands, flux.index, self.sizes, PIXELS, context.structure.dimension
         )
         self.per_length = 1.0 / context.structure.spacing[flux.axis]
 
@@ -329,7 +97,7 @@ class StackedTerms:
         others = []
         if self.fluxes:
             made = [flux(features, tensors, t) for flux in self.fluxes]
-            others = [made[0] if len(made) == 1 else _stacked(made)]
+            others = [made[0] if len(made) == 1 else stacked(made)]
         result = self.product(features, tensors, t, others)
         return result if self.output else result[:, None]
 
@@ -349,8 +117,3 @@ def _is_linear(layer: Layer, output: str, context: Context) -> bool:
         kernel = context.structure.kernels[factor.kernel]
         supports.add((kernel.first, kernel.shape))
     return len(supports) == 1
-
-
-def _stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Stack tensors along a new axis behind the batch, broadcasting them."""
-    return torch.stack(torch.broadcast_tensors(*tensors), dim=1)

@@ -1,0 +1,188 @@
+"""Options: what the constructor of a network was given, checked and settled."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any  # values= takes numbers, arrays, tensors, expressions
+
+import numpy as np
+import sympy as sp
+import torch
+
+from pdenet.discrete import stability as stable
+from pdenet.discrete.boundary import Boundary
+from pdenet.discrete.grid import Grid
+from pdenet.discrete.scheme import Scheme
+from pdenet.equation.functions import evaluate, symbol_names, to_canonical
+from pdenet.equation.names import key_name
+from pdenet.equation.system import System
+from pdenet.equation.values import Values
+from pdenet.errors import IllPosedError, NetworkError, StabilityError, StabilityWarning, suggest
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+"""The dtypes of networks, by name."""
+
+
+def count(name: str, value: object) -> int:
+    """Return a positive integer.
+
+    Raises:
+        NetworkError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise NetworkError(f"{name} is a positive integer; got {value!r}; give a number of steps")
+    return int(value)
+
+
+def torch_dtype(dtype: object) -> torch.dtype:
+    """Return float32 or float64, given as torch's dtype or by name.
+
+    Raises:
+        NetworkError: it is another.
+    """
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise NetworkError(
+            f"dtype is torch.float32 or torch.float64; got {dtype!r}; choose one of them"
+        )
+    return DTYPES[name]
+
+
+def check_time(t: object) -> None:
+    """Check that a time is one number, or a real tensor without axes.
+
+    Raises:
+        NetworkError: it is not.
+    """
+    if isinstance(t, torch.Tensor):
+        if t.ndim or not t.is_floating_point():
+            raise NetworkError(
+                f"the time is a number or a real tensor without axes; got shape {tuple(t.shape)}, "
+                f"{t.dtype}; give one time for the whole batch"
+            )
+    elif isinstance(t, bool) or not isinstance(t, numbers.Real):
+        raise NetworkError(f"the time is a number; got {t!r}; write net(u, t=0.0)")
+
+
+def trainable_names(system: System, trainable: object) -> set[str]:
+    """Return the names that were given; with True the coefficient functions, others come later."""
+    if isinstance(trainable, bool):
+        return {p.name for p in system.parameters if p.kind == "function"} if trainable else set()
+    names = [trainable] if isinstance(trainable, str | sp.Basic) else trainable
+    if not isinstance(names, Iterable):
+        raise NetworkError(
+            f"trainable is True, False or names of parameters; got {trainable!r}; "
+            "write trainable=('D',)"
+        )
+    return {key_name(n) for n in names}
+
+
+def check_names(names: Collection[str], known: Collection[str]) -> None:
+    """Check that trainable names exist.
+
+    Raises:
+        NetworkError: one does not.
+    """
+    for name in sorted(set(names) - set(known)):
+        raise NetworkError(
+            f"trainable names are among {', '.join(sorted(known))}; got {name!r}."
+            f"{suggest(name, known)}"
+        )
+
+
+def with_arrays(
+    system: System,
+    grid: Grid,
+    boundary: Boundary,
+    values: Mapping[Any, Any] | None,
+    names: Collection[str],
+    leave_others: bool,
+) -> Mapping[Any, Any] | None:
+    """Turn trainable coefficient functions that are given as expressions into arrays.
+
+    Where the equation differentiates one, its expression has to stay: it is refused, or left as it
+    is with `leave_others`.
+    """
+    if not isinstance(values, Mapping) or grid.axes != system.axes:
+        return values
+    kinds = {p.name: p for p in system.parameters if p.kind == "function" and p.name in names}
+    if not kinds:
+        return values
+    mesh = dict(zip(grid.axes, grid.mesh(boundary), strict=True))
+    made = dict(values)
+    for key, value in values.items():
+        name = key_name(key)
+        if name not in kinds or not isinstance(value, sp.Expr) or value.is_number:
+            continue
+        if leave_others and _is_differentiated(system, name):
+            continue
+        axes = kinds[name].arguments
+        try:
+            expr = to_canonical(value, f"the start of the trainable coefficient {name!r}", axes)
+        except ValueError as error:
+            raise NetworkError(str(error)) from error
+        shape = [n if a in axes else 1 for a, n in zip(grid.axes, grid.points, strict=True)]
+        places = {n: mesh[n] for n in symbol_names(expr)}
+        full = np.broadcast_to(evaluate(expr, places), shape[::-1])
+        made[key] = np.array(full, dtype=np.float64).reshape([n for n in full.shape if n > 1])
+    return made
+
+
+def _is_differentiated(system: System, name: str) -> bool:
+    return any(
+        derivative.expr.func.__name__ == name
+        for _, term in system.terms()
+        for product in term.products
+        for derivative in product.prefactor.atoms(sp.Derivative)
+    )
+
+
+def settled_dt(scheme: Scheme, values: Values, dt: float | None, mode: str) -> float:
+    """Return the time step: the one given, checked, or the automatic one.
+
+    Raises:
+        StabilityError: see `Network`.
+    """
+    if dt is not None and mode == "ignore":
+        return dt
+    stability = stable.Stability(scheme, values)
+    changes = [
+        what
+        for what, depends in (
+            ("the state", stability.depends_on_state),
+            ("time", stability.depends_on_time),
+        )
+        if depends
+    ]
+    try:
+        bound = stable.probe(stability)
+    except IllPosedError as error:
+        if dt is None or mode == "refuse":
+            raise
+        warnings.warn(str(error), StabilityWarning, stacklevel=3)
+        return dt
+    if dt is not None:
+        if not changes:  # else no one bound holds for every state
+            stable.check(bound, dt, mode, scheme, values)
+        return dt
+    made = stable.automatic_dt(bound)
+    if not np.isfinite(made):
+        raise StabilityError(
+            "nothing in this equation bounds the time step, so that there is no automatic one; "
+            'got dt="auto"; give dt='
+        )
+    if bound.dt == 0:
+        stable.check(bound, np.inf, "refuse", scheme, values)
+    if changes and mode != "ignore":
+        text = (
+            f"a network's time step is fixed, and the stable one of "
+            f"{stable.equation_text(scheme.system)} depends on {' and '.join(changes)}; got "
+            f'dt="auto", which is {made:.4g}, stable for a smooth state of size 1 at t = 0; '
+            "give dt= for your states, such as 0.9 * solver.bound(state).dt"
+        )
+        if mode == "refuse":
+            raise StabilityError(text)
+        warnings.warn(text, StabilityWarning, stacklevel=3)
+    return made
