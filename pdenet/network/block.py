@@ -17,7 +17,7 @@ from pdenet.discrete.scheme import DT, SPACING, Scheme
 from pdenet.equation.symbols import TIME
 from pdenet.equation.values import Values
 from pdenet.network.expression import Expression
-from pdenet.network.features import NODES, Banks, Features, Window
+from pdenet.network.features import Banks, Features, Window
 from pdenet.network.kernels import Kernels
 from pdenet.network.layers import StackedTerms
 from pdenet.network.lowering import Lowered
@@ -89,6 +89,7 @@ class Block(nn.Module):
         self._ranks = {n: _rank(scheme, n) for n in self._shapes}
         self._kernel_scales = [_scale(k.derivative, structure.spacing) for k in structure.kernels]
 
+        self.window = Window.nodes(structure.dimension)
         self.banks = Banks(structure.kernels)
         self.products: list[StackedProduct] = []
         self.layers: list[list[StackedTerms]] = []
@@ -126,7 +127,7 @@ class Block(nn.Module):
             if layer.folded is not None
         }
         weights = self.banks.weights(scaled, folded)
-        made = Tensors(environment, self.numbers, coefficients, weights)
+        made = Tensors(environment, self.numbers, coefficients, scaled, weights)
         made.prepared = {product.key: product.prepare(made) for product in self.products}
         return made
 
@@ -192,9 +193,11 @@ class Block(nn.Module):
         """Return the lengths of a coefficient's indices."""
         return self._shapes[name][: self._ranks[name]]
 
-    def extended(self, tensor: torch.Tensor, axis: int) -> torch.Tensor:
-        """Return a coefficient with one more node at both ends."""
-        return self.padding.extend(tensor, axis)
+    def extended(self, tensor: torch.Tensor, window: Window) -> torch.Tensor:
+        """Return a coefficient with one more node at both ends of the window's axes."""
+        for axis in window.axes:
+            tensor = self.padding.extend(tensor, axis)
+        return tensor
 
     def map(
         self,
@@ -211,27 +214,24 @@ class Block(nn.Module):
         """
         names = {f.name for f in self.structure.fields}
         with_fields = not names.isdisjoint(expression.names)
-        inner = window if with_fields else NODES
+        inner = window if with_fields else self.window
         places = {**tensors.environment, TIME: t}
         for name in expression.names:
             if name in names:
                 assert features is not None
                 places[name] = features.value(name, inner)[:, 0]
             elif name in self.maps:
-                places[name] = self._continued(self.maps[name][None], inner)
+                places[name] = self.extended(self.maps[name][None], inner)
             elif name in self.coefficients:
-                places[name] = self._continued(self.coefficients[name][None], inner)
+                places[name] = self.extended(self.coefficients[name][None], inner)
             elif name in self.structure.axes:
-                own = inner.axis is not None and self.structure.axes[inner.axis] == name
+                own = self.structure.axes.index(name) in inner.axes
                 places[name] = self.nodes[f"{name}_extended" if own else name][None]
         made = expression(places)
         if not isinstance(made, torch.Tensor) or made.ndim <= self.structure.dimension:
             made = torch.as_tensor(made, dtype=self.numbers.dtype, device=self.numbers.device)
             made = made.reshape((1,) * (self.structure.dimension + 1 - made.ndim) + made.shape)
-        return made if with_fields else self._continued(made, window)
-
-    def _continued(self, tensor: torch.Tensor, window: Window) -> torch.Tensor:
-        return tensor if window.axis is None else self.padding.extend(tensor, window.axis)
+        return made if with_fields else self.extended(made, window)
 
 
 class _Derived:

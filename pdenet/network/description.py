@@ -10,7 +10,7 @@ from pdenet.discrete.steppers import RungeKutta, Stepper
 from pdenet.network.block import Block
 from pdenet.network.contraction import Operand, Step
 from pdenet.network.features import Support
-from pdenet.network.layers import FluxDivergence, StackedTerms
+from pdenet.network.layers import FaceDivergence, KernelDivergence, StackedTerms
 from pdenet.network.products import STACK, FactorStack, StackedProduct
 from pdenet.network.structure import Structure
 
@@ -54,9 +54,10 @@ def _bank(block: Block, support: Support, count: int) -> str:
     shape = "×".join(str(n) for n in reversed(support.shape))
     shared = f", shared by {components} components" if components > 1 else ""
     where = ""
-    if support.window.axis is not None:
-        place = "faces" if support.window.faces else "nodes and one more"
-        where = f" at the {place} along {block.structure.axes[support.window.axis]}"
+    if support.window.axes:
+        at_faces = support.window.before != support.window.after
+        along = ", ".join(block.structure.axes[axis] for axis in support.window.axes)
+        where = f" at the {'faces' if at_faces else 'nodes and one more'} along {along}"
     names = _kernel_names(block, support)
     kernels = "kernel" if count == 1 else "kernels"
     text = f"convolution {shape} of {support.field}, 1 → {count} {kernels}"
@@ -74,25 +75,30 @@ def _kernel_names(block: Block, support: Support) -> str:
 def _layer(structure: Structure, layer: StackedTerms) -> list[str]:
     if layer.folded is not None:
         return ["+ that convolution, coefficients in its kernel"]
-    lines = []
-    for flux in layer.fluxes:
-        lines += _flux(structure, flux)
-    others = [f"flux along {_axes(structure, layer.fluxes)}"] if layer.fluxes else []
-    return lines + _product(structure, layer.product, others, "+ ")
+    lines: list[str] = []
+    others = []
+    for divergence in layer.divergences:
+        made, name = _divergence(structure, divergence)
+        lines += made
+        others.append(name)
+    return lines + _product(structure, layer.product, [", ".join(others)] if others else [], "+ ")
 
 
-def _axes(structure: Structure, fluxes: Sequence[FluxDivergence]) -> str:
-    return ", ".join(structure.axes[f.flux.axis] for f in fluxes)
-
-
-def _flux(structure: Structure, flux: FluxDivergence) -> list[str]:
-    axis = structure.axes[flux.flux.axis]
-    faces = "".join(f" · {_factor(structure, f)}" for f in flux.faces)
-    return [
-        f"flux along {axis}:",
-        *(f"  {line}" for line in _product(structure, flux.nodes, [], "")),
-        f"  mean over the faces{faces}, then difference / h",
-    ]
+def _divergence(
+    structure: Structure, divergence: FaceDivergence | KernelDivergence
+) -> tuple[list[str], str]:
+    """Return the operations of a flux, and the name of its divergence."""
+    lines = [f"  {line}" for line in _product(structure, divergence.nodes, [], "")]
+    if isinstance(divergence, KernelDivergence):
+        names = [structure.kernels[k].name for k in divergence.kernels]
+        kernel = structure.kernels[divergence.kernels[0]]
+        shape = "×".join(str(n) for n in reversed(kernel.shape))
+        lines.append(f"  convolution {shape} of that, 1 → {len(names)} kernels ({_listed(names)})")
+        return ["flux", *lines], f"the flux's derivatives {_listed(names)}"
+    axis = structure.axes[divergence.flux.axis]
+    faces = "".join(f" · {_factor(structure, f)}" for f in divergence.faces)
+    lines.append(f"  mean over the faces{faces}, then difference / h")
+    return [f"flux along {axis}", *lines], f"the flux along {axis}"
 
 
 def _product(

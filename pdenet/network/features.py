@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any  # t is a number or a tensor
 
 import torch
 
@@ -19,18 +18,38 @@ from pdenet.network.structure import Kernel, Structure
 
 @dataclass(frozen=True)
 class Window:
-    """Where values are wanted: at the nodes, or along `axis` at one more at both ends, or at faces.
+    """Where values are wanted: at the nodes, and at so many more along each axis.
 
     Attributes:
-        axis: the axis, in coordinate order, or None for the nodes themselves.
-        faces: at the faces across that axis, the two outer ones included.
+        before: how many more at the low end, in coordinate order.
+        after: how many more at the high end. The faces across an axis, outer ones included, are
+            counted by the nodes below them: one more at the low end.
     """
 
-    axis: int | None = None
-    faces: bool = False
+    before: tuple[int, ...]
+    after: tuple[int, ...]
 
+    @classmethod
+    def nodes(cls, dimension: int) -> Window:
+        """Return the window of the nodes themselves."""
+        return cls((0,) * dimension, (0,) * dimension)
 
-NODES = Window()
+    @classmethod
+    def around(cls, axis: int, dimension: int) -> Window:
+        """Return the nodes with one more at both ends of an axis."""
+        one = tuple(int(a == axis) for a in range(dimension))
+        return cls(one, one)
+
+    @classmethod
+    def faces(cls, axis: int, dimension: int) -> Window:
+        """Return the faces across an axis."""
+        return cls(tuple(int(a == axis) for a in range(dimension)), (0,) * dimension)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes along which there are more."""
+        pairs = zip(self.before, self.after, strict=True)
+        return tuple(axis for axis, pair in enumerate(pairs) if any(pair))
 
 
 @dataclass(frozen=True)
@@ -127,7 +146,7 @@ class Features:
 
     def value(self, name: str, window: Window) -> torch.Tensor:
         """Return a field itself, shape `(batch, component, *space)`."""
-        if window == NODES:
+        if not window.axes:
             return self.fields[name]
         zero = (0,) * self.structure.dimension
         return self._window(name, window, zero, zero)
@@ -141,10 +160,7 @@ class Features:
         if support not in self._made:
             last = tuple(f + n - 1 for f, n in zip(support.first, support.shape, strict=True))
             field = self._window(support.field, support.window, support.first, last)
-            weight = self._weights[support]
-            flat = field.reshape(-1, 1, *field.shape[2:])
-            out = CONVOLUTIONS[self.structure.dimension](flat, weight)
-            self._made[support] = out.reshape(*field.shape[:2], *out.shape[1:])
+            self._made[support] = convolve(field, self._weights[support])
         return self._made[support]
 
     def _window(
@@ -157,11 +173,23 @@ class Features:
         for axis, points in enumerate(self.points):
             start = self.structure.width[axis] + first[axis]
             stop = self.structure.width[axis] + points + last[axis]
-            if axis == window.axis:
-                start, stop = start - 1, stop + (0 if window.faces else 1)
+            start, stop = start - window.before[axis], stop + window.after[axis]
             made = cut(made, -(axis + 1), start, stop)
         return made
 
 
-Time = Any
-"""A time: a number, or a tensor without axes."""
+def convolve(values: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    """Return values under several kernels, which all components share.
+
+    Args:
+        values: shape `(batch, …, *space)`.
+        kernels: shape `(kernels, 1, *space)`.
+
+    Returns:
+        Shape `(batch, …, kernels, *space)`, shorter in space by the kernels' width.
+    """
+    dimension = kernels.ndim - 2
+    lead = values.shape[: values.ndim - dimension]
+    flat = values.reshape(-1, 1, *values.shape[values.ndim - dimension :])
+    out = CONVOLUTIONS[dimension](flat, kernels)
+    return out.reshape(*lead, *out.shape[1:])

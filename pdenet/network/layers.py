@@ -6,14 +6,14 @@ the kernel. All others are stacked products.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any  # values of maps are numbers or tensors
 
 import torch
 
 from pdenet.discrete.arrays import cut
 from pdenet.network.contraction import Contraction, Operand
-from pdenet.network.features import NODES, Features, Row, Support, Window
+from pdenet.network.features import Features, Row, Support, Window, convolve
 from pdenet.network.products import (
     PIXELS,
     STACK,
@@ -27,25 +27,24 @@ from pdenet.network.products import (
 from pdenet.network.structure import Flux, Layer
 
 
-class FluxDivergence:
-    """(F_{i+½} − F_{i−½})/h; see `Flux`."""
+class FaceDivergence:
+    """(F_{i+½} − F_{i−½})/h of a flux with differences at the face; see `Flux`."""
 
     def __init__(self, flux: Flux, context: Context) -> None:
+        dimension = context.structure.dimension
         self.flux = flux
-        self.context = context
         self.place = -(flux.axis + 1)
         at_faces = "".join(f.index for f in flux.faces)
         kept = "".join(sorted(flux.nodes.letters & set(flux.index + at_faces)))
-        window = Window(flux.axis)
+        window = Window.around(flux.axis, dimension)
         self.nodes = StackedProduct([flux.nodes], kept, window, {}, context)
-        self.faces = [FactorStack([f], Window(flux.axis, faces=True), context) for f in flux.faces]
+        window = Window.faces(flux.axis, dimension)
+        self.faces = [FactorStack([f], window, context) for f in flux.faces]
         operands = [Operand(kept, True), *(Operand(f.letters, True) for f in self.faces)]
         self.sizes = {c: self.nodes.contraction.sizes[c] for c in kept}
         for face in self.faces:
             self.sizes.update(face.sizes)
-        self.contraction = Contraction(
-            operands, flux.index, self.sizes, PIXELS, context.structure.dimension
-        )
+        self.contraction = Contraction(operands, flux.index, self.sizes, PIXELS, dimension)
         self.per_length = 1.0 / context.structure.spacing[flux.axis]
 
     def __call__(self, features: Features, tensors: Tensors, t: Any) -> torch.Tensor:
@@ -54,10 +53,31 @@ class FluxDivergence:
         if flux.shape[self.place] > 1:
             flux = 0.5 * (cut(flux, self.place, 0, -1) + cut(flux, self.place, 1, None))
         flux = self.contraction([flux, *(face(features) for face in self.faces)])
-        if flux.shape[self.place] == 1:
-            return 0.0 * flux  # the divergence of a constant flux
         upper, lower = cut(flux, self.place, 1, None), cut(flux, self.place, 0, -1)
         return (upper - lower) * self.per_length
+
+
+class KernelDivergence:
+    """Kernels of one support applied to one product of what stands at nodes; see `Flux`."""
+
+    def __init__(self, fluxes: Sequence[Flux], context: Context) -> None:
+        structure = context.structure
+        self.kernels = [f.kernel for f in fluxes if f.kernel is not None]
+        kernel = structure.kernels[self.kernels[0]]
+        before = tuple(-f for f in kernel.first)
+        self.window = Window(before, kernel.last)
+        self.flux = fluxes[0]
+        self.nodes = StackedProduct([self.flux.nodes], self.flux.index, self.window, {}, context)
+        self.sizes = {c: self.nodes.contraction.sizes[c] for c in self.flux.index}
+
+    def __call__(self, features: Features, tensors: Tensors, t: Any) -> torch.Tensor:
+        """Return all divergences, shape `(batch, *index, kernel, *space)`."""
+        flux = self.nodes(features, tensors, t)
+        pairs = zip(features.points, self.window.before, self.window.after, strict=True)
+        points = [n + b + a for n, b, a in pairs][::-1]
+        lead = flux.shape[: flux.ndim - len(points)]
+        kernels = torch.stack([tensors.kernels[k] for k in self.kernels])[:, None]
+        return convolve(flux.expand(*lead, *points), kernels)
 
 
 class StackedTerms:
@@ -77,29 +97,53 @@ class StackedTerms:
         products = [term.product for term in layer.terms]
         if _is_linear(layer, output, context):
             kernels = tuple(p.factors[0].kernel for p in products)
-            assert None not in kernels
-            row = Row(kernels, key)  # type: ignore[arg-type]  # no None is left
-            self.folded = context.banks.ask(products[0].factors[0].field, NODES, row)
+            row = Row(tuple(k for k in kernels if k is not None), key)
+            self.folded = context.banks.ask(products[0].factors[0].field, context.window, row)
             self.scales = Scales(products)
             return
-        self.fluxes = [FluxDivergence(t.flux, context) for t in layer.terms if t.flux is not None]
+        fluxes = [term.flux for term in layer.terms if term.flux is not None]
+        stack = STACK if len(products) > 1 else ""
+        self.divergences: list[FaceDivergence | KernelDivergence] = []
         others: dict[str, Mapping[str, int]] = {}
-        if self.fluxes:
-            stack = STACK if len(products) > 1 else ""
-            others[stack + self.fluxes[0].flux.index] = self.fluxes[0].sizes
-        self.product = StackedProduct(products, output, NODES, others, context)
+        letters = ""
+        if fluxes and _share_nodes(fluxes, context):
+            self.divergences = [KernelDivergence(fluxes, context)]
+            letters = fluxes[0].index + stack
+        elif fluxes:
+            self.divergences = [
+                FaceDivergence(f, context) if f.kernel is None else KernelDivergence([f], context)
+                for f in fluxes
+            ]
+            letters = stack + fluxes[0].index
+        if fluxes:
+            others[letters] = self.divergences[0].sizes
+        self.product = StackedProduct(products, output, context.window, others, context)
         self.scales = self.product.scales
 
     def __call__(self, features: Features, tensors: Tensors, t: Any) -> torch.Tensor:
         """Return the sum of the terms, shape `(batch, component, *space)`; axes may be 1."""
         if self.folded is not None:
             return features.convolved(*self.folded)
-        others = []
-        if self.fluxes:
-            made = [flux(features, tensors, t) for flux in self.fluxes]
-            others = [made[0] if len(made) == 1 else stacked(made)]
-        result = self.product(features, tensors, t, others)
+        result = self.product(features, tensors, t, self._others(features, tensors, t))
         return result if self.output else result[:, None]
+
+    def _others(self, features: Features, tensors: Tensors, t: Any) -> list[torch.Tensor]:
+        """Return the divergences as one operand, or nothing."""
+        made = []
+        for divergence in self.divergences:
+            value = divergence(features, tensors, t)
+            if isinstance(divergence, KernelDivergence) and len(divergence.kernels) == 1:
+                value = value.squeeze(1 + len(divergence.flux.index))
+            made.append(value)
+        return made if len(made) < 2 else [stacked(made)]
+
+
+def _share_nodes(fluxes: Sequence[Flux], context: Context) -> bool:
+    """Tell whether fluxes are derivatives of one product, by kernels of one support."""
+    kernels = [context.structure.kernels[f.kernel] for f in fluxes if f.kernel is not None]
+    supports = {(k.first, k.shape) for k in kernels}
+    same = all(f.nodes == fluxes[0].nodes and f.index == fluxes[0].index for f in fluxes)
+    return len(kernels) == len(fluxes) and len(supports) == 1 and same
 
 
 def _is_linear(layer: Layer, output: str, context: Context) -> bool:

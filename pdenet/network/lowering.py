@@ -14,7 +14,7 @@ from typing import Any  # values: floats and arrays of NumPy
 import numpy as np
 import sympy as sp
 
-from pdenet.discrete import environment
+from pdenet.discrete import environment, stencils
 from pdenet.discrete.scheme import Scheme, SchemeProduct, SchemeTerm, StencilUse
 from pdenet.discrete.stencils import Stencil
 from pdenet.equation.functions import evaluate, plain, symbol_names
@@ -80,11 +80,12 @@ def lower(scheme: Scheme, values: Values, fill: Collection[str] = ()) -> Lowered
 class _Tables:
     """What is collected on the way."""
 
-    kernels: dict[tuple[Stencil, bool], int] = field(default_factory=dict)
+    kernels: dict[tuple[Stencil, bool, bool], int] = field(default_factory=dict)
     named: list[Kernel] = field(default_factory=list)
     weights: list[np.ndarray] = field(default_factory=list)
     numbers: list[float] = field(default_factory=list)
     maps: dict[str, np.ndarray] = field(default_factory=dict)
+    nodes: dict[SchemeProduct, LayerProduct] = field(default_factory=dict)
 
 
 class _Lowering:
@@ -167,12 +168,24 @@ class _Lowering:
             return LayerTerm(self._product(term.outer, in_flux=False))
         faces = tuple(self._factor(f) for f in term.inner.factors if f.at_face)
         at_nodes = tuple(f for f in term.inner.factors if not f.at_face)
-        nodes = self._product(replace(term.inner, factors=at_nodes), in_flux=True)
+        nodes = self._nodes(replace(term.inner, factors=at_nodes))
         outer = self._product(term.outer, in_flux=False)
         inside = nodes.letters | {f.index for f in faces if f.index}
         kept = inside & (outer.letters | {FREE_INDEX})
-        flux = Flux(term.axis, nodes, faces, "".join(sorted(kept)))
+        kernel = None
+        if not faces:
+            stencil = stencils.central(1, 2, term.axis, self.scheme.system.dimension)
+            # What stands under a kernel already is not known beyond the ends of other axes.
+            is_narrow = any(f.kernel is not None for f in nodes.factors)
+            kernel = self._kernel(stencil, at_face=False, is_narrow=is_narrow)
+        flux = Flux(term.axis, nodes, faces, "".join(sorted(kept)), kernel)
         return LayerTerm(outer, flux)
+
+    def _nodes(self, product: SchemeProduct) -> LayerProduct:
+        """Lower what stands at the nodes of a flux, the same for all axes only once."""
+        if product not in self.tables.nodes:
+            self.tables.nodes[product] = self._product(product, in_flux=True)
+        return self.tables.nodes[product]
 
     def _product(self, product: SchemeProduct, in_flux: bool) -> LayerProduct:
         number, scale, varying = self._split(product.prefactor, in_flux)
@@ -228,13 +241,13 @@ class _Lowering:
         kernel = None if is_identity else self._kernel(use.stencil, use.at_face)
         return Factor(use.field, use.index or "", kernel, use.function)
 
-    def _kernel(self, stencil: Stencil, at_face: bool) -> int:
+    def _kernel(self, stencil: Stencil, at_face: bool, is_narrow: bool = False) -> int:
         """Return the place of a stencil's kernel.
 
-        It covers the 3×3 neighbours at least, as far as there are ghost nodes, so that a kernel
-        that learns can become another derivative.
+        Unless it is narrow it covers the 3×3 neighbours at least, as far as there are ghost nodes,
+        so that a kernel that learns can become another derivative.
         """
-        key = (stencil, at_face)
+        key = (stencil, at_face, is_narrow)
         if key in self.tables.kernels:
             return self.tables.kernels[key]
         first, last = [], []
@@ -242,7 +255,8 @@ class _Lowering:
             steps = [offset[axis] for offset in stencil.offsets]
             low, high = min(steps), max(steps)
             if low == high == 0:
-                low, high = -min(1, width), min(1, width)
+                reach = 0 if is_narrow else min(1, width)
+                low, high = -reach, reach
             elif not at_face:
                 high = max(high, -low)
                 low = -high

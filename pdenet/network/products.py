@@ -33,6 +33,7 @@ class Tensors:
         environment: numbers and 0-d tensors by name: symbols, t, dt, spacings.
         numbers: the numbers of all terms.
         coefficients: tensors by name, shape `(*indices)`, or spatial `(1, *indices, *space)`.
+        kernels: the kernels with their powers of the spacing.
         weights: the weights of each bank.
         prepared: for each stacked product its operands that no field enters.
     """
@@ -40,6 +41,7 @@ class Tensors:
     environment: Mapping[str, Any]
     numbers: torch.Tensor
     coefficients: Mapping[str, torch.Tensor]
+    kernels: Sequence[torch.Tensor]
     weights: Mapping[Support, torch.Tensor] = field(default_factory=dict)
     prepared: dict[int, dict[int, torch.Tensor]] = field(default_factory=dict)
 
@@ -50,6 +52,7 @@ class Context(Protocol):
     structure: Structure
     banks: Banks
     products: list[StackedProduct]
+    window: Window
 
     def varies(self, name: str) -> bool:
         """Tell whether a coefficient varies in space."""
@@ -67,8 +70,8 @@ class Context(Protocol):
     ) -> torch.Tensor:
         """Return what varies in space, shape `(batch, *space)`, axes of length 1 allowed."""
 
-    def extended(self, tensor: torch.Tensor, axis: int) -> torch.Tensor:
-        """Return a coefficient with one more node at both ends."""
+    def extended(self, tensor: torch.Tensor, window: Window) -> torch.Tensor:
+        """Return a coefficient with one more node at both ends of the window's axes."""
 
 
 class Scales:
@@ -186,8 +189,8 @@ class StackedProduct:
     def _weight(self, weights: _WeightStack, tensors: Tensors) -> torch.Tensor:
         found = [tensors.coefficients[name] for name in weights.names]
         is_spatial = self.context.varies(weights.names[0])
-        if is_spatial and self.window.axis is not None:
-            found = [self.context.extended(tensor, self.window.axis) for tensor in found]
+        if is_spatial:
+            found = [self.context.extended(tensor, self.window) for tensor in found]
         lead = 1 if is_spatial else 0
         made = found[0] if len(found) == 1 else torch.stack(found, dim=lead)
         return _diagonals(made, weights.indices, lead + (len(found) > 1))

@@ -5,7 +5,7 @@ A_ij (C_jk u_k) ∂x u_j and B_ij (E_jk u_k) ∂y u_j, so that it is carried out
 term with one more summed index. A term is
 
     number · scale · map · Π weights · Π factors              at the nodes, or that times
-    (F_{i+½} − F_{i−½})/h                                     in divergence form
+    ∂_a F, by a kernel or by differences of F at faces        in divergence form
 
 where the number, the weights, the kernels in the factors and the arrays and symbols in scale and
 map are tensors, which this structure only names.
@@ -97,17 +97,22 @@ class LayerProduct:
 class Flux:
     """(F_{i+½} − F_{i−½})/h with F = (mean of the nodes' product over the face) · Π faces.
 
+    Without differences at the face this is the central difference (F_{i+1} − F_{i−1})/2h of what
+    stands at nodes: a kernel, like that of any other derivative.
+
     Attributes:
         axis: the axis, in coordinate order.
         nodes: what stands at nodes.
         faces: differences at the face.
         index: the letters of the indices that the flux has, "" for a scalar.
+        kernel: without faces, the place of the kernel in the block's list; else None.
     """
 
     axis: int
     nodes: LayerProduct
     faces: tuple[Factor, ...]
     index: str
+    kernel: int | None = None
 
 
 @dataclass(frozen=True)
