@@ -80,12 +80,12 @@ def lower(scheme: Scheme, values: Values, fill: Collection[str] = ()) -> Lowered
 class _Tables:
     """What is collected on the way."""
 
-    kernels: dict[tuple[Stencil, bool, bool], int] = field(default_factory=dict)
+    kernels: dict[tuple[Stencil, bool, tuple[int, ...]], int] = field(default_factory=dict)
     named: list[Kernel] = field(default_factory=list)
     weights: list[np.ndarray] = field(default_factory=list)
     numbers: list[float] = field(default_factory=list)
     maps: dict[str, np.ndarray] = field(default_factory=dict)
-    nodes: dict[SchemeProduct, LayerProduct] = field(default_factory=dict)
+    nodes: dict[tuple[float, LayerProduct], LayerProduct] = field(default_factory=dict)
 
 
 class _Lowering:
@@ -165,11 +165,11 @@ class _Lowering:
 
     def _term(self, term: SchemeTerm) -> LayerTerm:
         if term.inner is None or term.axis is None:
-            return LayerTerm(self._product(term.outer, in_flux=False))
+            return LayerTerm(self._product(term.outer))
         faces = tuple(self._factor(f) for f in term.inner.factors if f.at_face)
         at_nodes = tuple(f for f in term.inner.factors if not f.at_face)
-        nodes = self._nodes(replace(term.inner, factors=at_nodes))
-        outer = self._product(term.outer, in_flux=False)
+        nodes = self._nodes(replace(term.inner, factors=at_nodes), term.axis)
+        outer = self._product(term.outer)
         inside = nodes.letters | {f.index for f in faces if f.index}
         kept = inside & (outer.letters | {FREE_INDEX})
         kernel = None
@@ -177,25 +177,29 @@ class _Lowering:
             stencil = stencils.central(1, 2, term.axis, self.scheme.system.dimension)
             # What stands under a kernel already is not known beyond the ends of other axes.
             is_narrow = any(f.kernel is not None for f in nodes.factors)
-            kernel = self._kernel(stencil, at_face=False, is_narrow=is_narrow)
+            narrow = range(self.scheme.system.dimension) if is_narrow else ()
+            kernel = self._kernel(stencil, narrow=narrow)
         flux = Flux(term.axis, nodes, faces, "".join(sorted(kept)), kernel)
         return LayerTerm(outer, flux)
 
-    def _nodes(self, product: SchemeProduct) -> LayerProduct:
+    def _nodes(self, product: SchemeProduct, axis: int) -> LayerProduct:
         """Lower what stands at the nodes of a flux, the same for all axes only once."""
-        if product not in self.tables.nodes:
-            self.tables.nodes[product] = self._product(product, in_flux=True)
-        return self.tables.nodes[product]
+        made = self._product(product, flux=axis)
+        key = (self.tables.numbers[-1], replace(made, number=-1))
+        if key in self.tables.nodes:
+            self.tables.numbers.pop()
+        return self.tables.nodes.setdefault(key, made)
 
-    def _product(self, product: SchemeProduct, in_flux: bool) -> LayerProduct:
-        number, scale, varying = self._split(product.prefactor, in_flux)
+    def _product(self, product: SchemeProduct, flux: int | None = None) -> LayerProduct:
+        """Lower a product; with `flux` it stands at the nodes of a flux along that axis."""
+        number, scale, varying = self._split(product.prefactor, flux is not None)
         self.tables.numbers.append(number)
         return LayerProduct(
             number=len(self.tables.numbers) - 1,
             scale=scale,
             map=varying,
             weights=tuple(Weight(c.name, "".join(c.indices)) for c in product.coefficients),
-            factors=tuple(self._factor(f) for f in product.factors),
+            factors=tuple(self._factor(f, flux) for f in product.factors),
         )
 
     def _split(self, prefactor: sp.Expr, in_flux: bool) -> tuple[float, sp.Expr, sp.Expr | None]:
@@ -236,32 +240,34 @@ class _Lowering:
         self.tables.maps[name] = array
         return canonical_symbol(name)
 
-    def _factor(self, use: StencilUse) -> Factor:
+    def _factor(self, use: StencilUse, flux: int | None = None) -> Factor:
         is_identity = not any(use.stencil.radius) and not use.at_face
-        kernel = None if is_identity else self._kernel(use.stencil, use.at_face)
+        # At the nodes of a flux the kernel is wanted one node beyond the ends.
+        narrow = () if flux is None else (flux,)
+        kernel = None if is_identity else self._kernel(use.stencil, use.at_face, narrow)
         return Factor(use.field, use.index or "", kernel, use.function)
 
-    def _kernel(self, stencil: Stencil, at_face: bool, is_narrow: bool = False) -> int:
+    def _kernel(self, stencil: Stencil, at_face: bool = False, narrow: Collection[int] = ()) -> int:
         """Return the place of a stencil's kernel.
 
-        Unless it is narrow it covers the 3×3 neighbours at least, as far as there are ghost nodes,
-        so that a kernel that learns can become another derivative.
+        It covers the 3×3 neighbours at least, as far as there are ghost nodes and the axis is not
+        `narrow`, so that a kernel that learns can become another derivative.
         """
-        key = (stencil, at_face, is_narrow)
-        if key in self.tables.kernels:
-            return self.tables.kernels[key]
         first, last = [], []
         for axis, width in enumerate(self.scheme.width):
             steps = [offset[axis] for offset in stencil.offsets]
             low, high = min(steps), max(steps)
             if low == high == 0:
-                reach = 0 if is_narrow else min(1, width)
+                reach = 0 if axis in narrow else min(1, width)
                 low, high = -reach, reach
             elif not at_face:
                 high = max(high, -low)
                 low = -high
             first.append(low)
             last.append(high)
+        key = (stencil, at_face, tuple(first))
+        if key in self.tables.kernels:
+            return self.tables.kernels[key]
         shape = tuple(b - a + 1 for a, b in zip(first, last, strict=True))
         weights = np.zeros(shape[::-1])
         for offset, weight in zip(stencil.offsets, stencil.weights, strict=True):

@@ -250,9 +250,7 @@ def _cut(whole: Piece, one: Trajectory, window: int, model: Model) -> list[Piece
         values = whole.values[chosen]
         steps = tuple(n - offset for n in whole.steps[chosen])
         if not np.isnan(values).all():
-            pieces.append(
-                Piece(whole.trajectory, start, steps, initial, values, whole.observer)
-            )
+            pieces.append(Piece(whole.trajectory, start, steps, initial, values, whole.observer))
         if first + window >= len(whole.steps):
             break
         initial = values[-1][order].reshape(whole.initial.shape)

@@ -82,7 +82,10 @@ class Range:
     def _innermost(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the outermost numbers of the dtype that lie strictly inside."""
         ends = []
-        for bound, inward, outside in ((self.low, 1, np.less_equal), (self.high, -1, np.greater_equal)):
+        for bound, inward, outside in (
+            (self.low, 1, np.less_equal),
+            (self.high, -1, np.greater_equal),
+        ):
             end = bound.astype(self.dtype)
             towards = np.array(inward * np.inf, dtype=self.dtype)
             on_or_out = np.isfinite(bound) & outside(end.astype(np.float64), bound)
@@ -140,15 +143,13 @@ def _range(name: str, pair: Any, value: np.ndarray) -> Range:
     if outside.any():
         k = np.unravel_index(int(np.argmax(outside)), outside.shape)
         raise FitError(
-            f"the starting value of {name} lies inside its bounds ({low[k]:g}, {high[k]:g}), not on "
-            f"them; got {start[k]:g}{_place(k)}; start with another value, or widen the bounds"
+            f"the starting value of {name} lies strictly inside its bounds ({low[k]:g}, "
+            f"{high[k]:g}); got {start[k]:g}{_place(k)}; start with another value, or widen them"
         )
     return Range(low, high, value.dtype)
 
 
-def _bound(
-    name: str, which: str, given: Any, none: float, shape: tuple[int, ...]
-) -> np.ndarray:
+def _bound(name: str, which: str, given: Any, none: float, shape: tuple[int, ...]) -> np.ndarray:
     if given is None:
         return np.full(shape, none)
     is_number = isinstance(given, numbers.Real) and not isinstance(given, bool)

@@ -183,11 +183,10 @@ def _short(number: float, error: float) -> str:
         return "–"
     if math.isinf(number):
         return "∞" if number > 0 else "−∞"
-    size = max(abs(number), abs(error) if math.isfinite(error) else 0.0)
-    if not (math.isfinite(error) and error > 0) or size == 0:
+    if not (math.isfinite(error) and error > 0) or number == 0:
         return f"{number:.6g}"
-    digits = math.floor(math.log10(size)) - math.floor(math.log10(error)) + 2
-    return f"{number:.{min(max(digits, 2), 12)}g}"
+    digits = math.floor(math.log10(abs(number))) - math.floor(math.log10(error)) + 2
+    return f"{number:.{min(max(digits, 1), 12)}g}"
 
 
 def _table(rows: list[tuple[str, str, str, str]]) -> list[str]:

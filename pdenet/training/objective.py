@@ -174,7 +174,8 @@ class Objective:
         with torch.no_grad():
             for rollout in self.rollouts:
                 frames = [
-                    r.double().square().sum(-1) for r in rollout.residuals(rollout.initial, None, None)
+                    r.double().square().sum(-1)
+                    for r in rollout.residuals(rollout.initial, None, None)
                 ]
                 made.append(torch.stack(frames, dim=1).cpu().numpy())
         return made
@@ -220,7 +221,9 @@ class Objective:
     def _of_fields(self, rollout: Rollout, of_components: np.ndarray) -> torch.Tensor:
         """Return the observed fields' numbers, shape (field, 1)."""
         chosen = of_components[list(rollout.batch.observer.fields)]
-        return torch.tensor(chosen, device=rollout.initial.device, dtype=rollout.initial.dtype)[:, None]
+        return torch.tensor(chosen, device=rollout.initial.device, dtype=rollout.initial.dtype)[
+            :, None
+        ]
 
 
 def evaluate_penalty(penalty: Penalty, quantities: Mapping[str, torch.Tensor]) -> torch.Tensor:

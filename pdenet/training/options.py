@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Collection, Mapping
-from typing import Any  # options are whatever a user gives
+from typing import Any, cast  # options are whatever a user gives
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ def check_model(model: Any) -> Model:
             f"{type(model).__name__}{' without ' + ', '.join(missing) if missing else ''}; make "
             "one with pde.to_network(grid, boundary, trainable=…)"
         )
-    checked: Model = model  # the attributes above, and the rest by its class
+    checked = cast(Model, model)  # the attributes above, and the rest by its class
     quantities = checked.quantities()
     if not quantities:
         raise FitError(
@@ -140,10 +140,8 @@ def check_level(level: Any) -> float:
     Raises:
         FitError: it is not between 0 and 1.
     """
-    if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0 < level < 1:
-        raise FitError(
-            f"level is a probability between 0 and 1; got {level!r}; give 0.95 for 95 %"
-        )
+    if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0 < float(level) < 1:
+        raise FitError(f"level is a probability between 0 and 1; got {level!r}; give 0.95 for 95 %")
     return float(level)
 
 
@@ -206,8 +204,10 @@ def _positive(name: str, value: Any) -> float:
 
 
 def _not_negative(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not (
-        0 <= value < math.inf
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, numbers.Real)
+        or not (0 <= float(value) < math.inf)
     ):
         raise FitError(
             f"{name} is a finite number that is not negative; got {value!r}; give one, or leave "

@@ -11,9 +11,7 @@ import torch
 from pdenet.errors import FitError, suggest
 
 
-def smoothness(
-    name: str, weight: float
-) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+def smoothness(name: str, weight: float) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
     """Return a penalty on differences between neighbours, weight · Σ (c[k+1] − c[k])².
 
     The sum runs over all pairs of neighbouring entries along every axis of the parameter; the two
@@ -33,8 +31,10 @@ def smoothness(
         >>> penalty({"c": torch.tensor([[0.0, 1.0], [0.0, 3.0]])})  # two rows: 1 + 9, and 0 + 4
         tensor(7.)
     """
-    if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not (
-        0 < weight < math.inf
+    if (
+        isinstance(weight, bool)
+        or not isinstance(weight, numbers.Real)
+        or not (0 < weight < math.inf)
     ):
         raise FitError(
             f"the weight of a penalty is a positive number; got {weight!r}; leave the penalty out "

@@ -80,7 +80,9 @@ class Rollout(nn.Module):
                     truncate_every=truncate_every,
                 )
                 cuts = truncate_every is not None and steps > truncate_every
-                since_cut = (steps - 1) % cast(int, truncate_every) + 1 if cuts else since_cut + steps
+                since_cut = (
+                    (steps - 1) % cast(int, truncate_every) + 1 if cuts else since_cut + steps
+                )
             difference = self.observe(states) - self.values[:, frame]
             yield difference * self.measured[:, frame]
 
@@ -120,9 +122,7 @@ class Rollout(nn.Module):
                     for k, part in enumerate(parts):
                         tangents[k] = self._push(states, values, tangents[k], part, t, steps)
                     states = self(states, t, steps)
-                seen = [
-                    torch.stack([self.observe(one) for one in tangent]) for tangent in tangents
-                ]
+                seen = [torch.stack([self.observe(one) for one in tangent]) for tangent in tangents]
                 yield torch.cat(seen) * self.measured[:, frame]
 
     def _push(
@@ -140,14 +140,11 @@ class Rollout(nn.Module):
             made = torch.func.functional_call(self, replaced, (given, t, steps))
             return cast(torch.Tensor, made)
 
-        def derivative(
-            change: torch.Tensor, changes: dict[str, torch.Tensor]
-        ) -> torch.Tensor:
+        def derivative(change: torch.Tensor, changes: dict[str, torch.Tensor]) -> torch.Tensor:
             made = torch.func.jvp(advance, (states, dict(values)), (change, changes))
             return cast(torch.Tensor, made[1])
 
-        pushed = torch.func.vmap(derivative)(tangent, dict(part))
-        return cast(torch.Tensor, pushed)
+        return torch.func.vmap(derivative)(tangent, dict(part))
 
 
 def _load_forward_mode() -> None:

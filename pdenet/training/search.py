@@ -59,12 +59,14 @@ class Found:
         losses: of each iterate, the start first.
         converged: whether it stopped because it was done.
         stopped: why it stopped, in words.
+        floor: the loss that is nothing but rounding.
     """
 
     best: Point
     losses: tuple[float, ...]
     converged: bool
     stopped: str
+    floor: float
 
 
 def search(function: Function, start: Point, plan: Plan, progress: bool | None) -> Found:
@@ -77,9 +79,13 @@ def search(function: Function, start: Point, plan: Plan, progress: bool | None) 
         progress: whether to show a bar; None for on a terminal only.
     """
     best, losses = start, [start.loss]
+
+    def end(converged: bool, why: str) -> Found:
+        return Found(best, tuple(losses), converged, why, plan.floor)
+
     reason = _is_done(best, [start.loss], plan)
     if reason:
-        return Found(best, tuple(losses), True, reason)
+        return end(True, reason)
     points = _adam if plan.optimizer == "adam" else _lbfgs
     best_losses = [start.loss]
     with _bar(plan, progress) as bar:
@@ -92,15 +98,14 @@ def search(function: Function, start: Point, plan: Plan, progress: bool | None) 
                 bar.update()
                 reason = _is_done(there, best_losses, plan)
                 if reason:
-                    return Found(best, tuple(losses), True, reason)
+                    return end(True, reason)
                 if len(losses) > plan.iterations:
                     break
         except LineSearchFailed as failure:
             if failure.blew_up:
-                return Found(best, tuple(losses), False, "every step onwards blows up")
-            return Found(best, tuple(losses), True, "no smaller loss within rounding")
-    limit = f"the limit of {plan.iterations} iterations was reached"
-    return Found(best, tuple(losses), False, limit)
+                return end(False, "every step onwards blows up")
+            return end(True, "no smaller loss within rounding")
+    return end(False, f"the limit of {plan.iterations} iterations was reached")
 
 
 def _is_done(here: Point, best_losses: list[float], plan: Plan) -> str:
@@ -110,11 +115,11 @@ def _is_done(here: Point, best_losses: list[float], plan: Plan) -> str:
         return "the residual is rounding"
     slope = float(np.linalg.norm(here.gradient))
     # With unknowns of unit scale a gradient step gains about slope²: far below the tolerance.
-    if slope * slope <= 1e-6 * plan.tolerance * here.loss:
-        return "the gradient vanished"
+    if slope * slope <= 1e-6 * plan.tolerance * abs(here.loss):
+        return "the gradient is negligible"
     if len(best_losses) > plan.patience:
         before = best_losses[-1 - plan.patience]
-        if before - best <= plan.tolerance * before:
+        if before - best <= plan.tolerance * abs(before):
             return f"the loss fell by less than {plan.tolerance:g} of itself"
     return ""
 

@@ -69,9 +69,7 @@ class ObserverOn:
         return (corners.unflatten(2, self.nodes.shape) * self.weights).sum(-1)
 
 
-def locate(
-    sensors: np.ndarray, grid: Grid, boundary: Boundary
-) -> tuple[np.ndarray, np.ndarray]:
+def locate(sensors: np.ndarray, grid: Grid, boundary: Boundary) -> tuple[np.ndarray, np.ndarray]:
     """Return the nodes and the weights of sensors; see `Trajectory` for the three kinds.
 
     Returns:
@@ -119,9 +117,7 @@ def _at_nodes(indices: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     return nodes.astype(np.int64), np.ones(nodes.shape)
 
 
-def _at_points(
-    points: np.ndarray, grid: Grid, boundary: Boundary
-) -> tuple[np.ndarray, np.ndarray]:
+def _at_points(points: np.ndarray, grid: Grid, boundary: Boundary) -> tuple[np.ndarray, np.ndarray]:
     """Interpolate linearly along each axis; the corners of a cell are 0 and 1 along each."""
     cells, shares = [], []  # per axis, in coordinate order: the lower node, and the way to the next
     for axis, low, high, spacing, place in zip(
@@ -145,11 +141,10 @@ def _at_points(
     for corner in itertools.product((0, 1), repeat=grid.dimension):
         # A periodic axis closes on itself: the node after its last one is its first.
         index = [
-            (cell + step) % count for cell, step, count in zip(cells, corner, grid.points, strict=True)
+            (cell + step) % count
+            for cell, step, count in zip(cells, corner, grid.points, strict=True)
         ]
         nodes.append(np.ravel_multi_index(tuple(index[::-1]), grid.shape))
-        parts = [
-            share if step else 1.0 - share for share, step in zip(shares, corner, strict=True)
-        ]
+        parts = [share if step else 1.0 - share for share, step in zip(shares, corner, strict=True)]
         weights.append(np.prod(parts, axis=0))
     return np.stack(nodes, axis=1).astype(np.int64), np.stack(weights, axis=1)

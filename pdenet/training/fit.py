@@ -1,0 +1,227 @@
+"""fit: the parameters of a network of a PDE from observations of its solutions."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any  # frames, times and bounds are whatever a user gives
+
+import numpy as np
+import torch
+from torch import nn
+
+from pdenet.errors import FitError, FitWarning
+from pdenet.simulate.result import Result
+from pdenet.training import options
+from pdenet.training.batches import as_trajectories, make_batches, make_pieces
+from pdenet.training.bounds import Range, make_ranges
+from pdenet.training.estimate import Fit
+from pdenet.training.lbfgs import Point
+from pdenet.training.model import Model
+from pdenet.training.objective import Objective, Penalty
+from pdenet.training.report import Data, report
+from pdenet.training.rollout import Rollout
+from pdenet.training.search import Schedule, search
+from pdenet.training.trajectories import Trajectory
+
+__all__ = ["Fit", "fit"]
+
+
+def fit(
+    net: Model,
+    frames: Result | Trajectory | Sequence[Result | Trajectory] | np.ndarray | torch.Tensor,
+    *,
+    times: Any = None,
+    parameters: str | Collection[str] | None = None,
+    bounds: Mapping[str, Any] | None = None,
+    initial: str = "given",
+    window: int | None = None,
+    noise: float | Mapping[str, float] | None = None,
+    penalty: Penalty | None = None,
+    optimizer: str = "lbfgs",
+    iterations: int | None = None,
+    lr: float | None = None,
+    schedule: str | Schedule = "cosine",
+    tolerance: float = 1e-9,
+    patience: int | None = None,
+    checkpoint_every: int | None = None,
+    truncate_every: int | None = None,
+    level: float = 0.95,
+    progress: bool | None = None,
+) -> Fit:
+    """Find the parameters of a network whose solutions come closest to observations.
+
+    From each initial state the network takes its steps through the times of all frames. What is
+    minimised, by parameters θ (and unknown initial states), is
+
+        L(θ) = (1/N) Σ ((prediction − observation)/w)² + penalty(θ)
+
+    over the N measured values, with w the noise of the component, or the standard deviation of its
+    observations where the noise is not given. The network holds the parameters that were found; on
+    an exception, an interruption included, it holds those it started from.
+
+    Standard errors are those of least squares, linearised at the minimum (Gauss–Newton): with
+    H = JᵀJ/w² and J the derivative of the predictions by the parameters, Cov = H⁻¹ (JᵀJ σ²/w⁴) H⁻¹,
+    which for one noise σ is σ² (JᵀJ)⁻¹. They hold for independent errors of observation around a
+    model that is right: they contain neither the error of the discretisation nor errors of initial
+    states that were given and of the frames that windows restart from, which count as exact. Up to
+    2,000 unknowns they are computed, one more simulation each; above, the result says they are not.
+
+    With a penalty they are those of the posterior whose prior has minus the logarithm N/2 times the
+    penalty in units of the noise: H gains N/2 times its second derivative.
+
+    Args:
+        net: the network, `pde.to_network(grid, boundary, trainable=…)`. Its dt must divide the
+            times between frames.
+        frames: a Result, a `Trajectory` (sensors, parts of the components), a list of these, of
+            any lengths, or an array of shape (frame, component, *space). Float64 measurements
+            are rounded to a network of float32; the result notes it.
+        times: for an array of frames, shape (frame,), in the equation's unit of time.
+        parameters: the names of those to fit, among `net.quantities()`; by default all. The others
+            keep their values.
+        bounds: for some names a pair (low, high), None for no bound, numbers or arrays. They hold
+            strictly at every iterate: θ = low + eᶻ, high − eᶻ, or low + (high − low)/(1 + e⁻ᶻ).
+        initial: "given" takes initial states as exact (observations of their time are not used);
+            "estimated" makes them unknown too, starting from the given ones, which count as
+            observations only where a frame of that time is among the observations.
+        window: restart from the measured frame after every so many frames, for systems that forget
+            their initial state. It needs whole frames. The restarts' noise makes the parameters
+            somewhat biased.
+        noise: standard deviation of the observations, one number or {component: number}. By default
+            it is estimated from the residual. A second fit with `noise=first.noise` weighs several
+            components best.
+        penalty: a function of {name: parameter} with a number as its value, added to the mean; see
+            `pdenet.training.penalties.smoothness`.
+        optimizer: "lbfgs" (strong Wolfe line search) or "adam".
+        iterations: at most so many; by default 200 of L-BFGS, 2000 of Adam.
+        lr: Adam's learning rate, in units in which a parameter's natural change is 1; 0.05.
+        schedule: Adam's: "cosine", "constant" or a function from the share done to a factor.
+        tolerance: stop when the loss falls by less than this part of itself
+        patience: … in so many iterations; by default 3 of L-BFGS, 100 of Adam.
+        checkpoint_every: keep the states after every so many steps only, and compute those between
+            again for the gradient: less memory.
+        truncate_every: gradients look back so many steps at most. They are no longer those of the
+            loss, which suits Adam and chaotic systems.
+        level: of the intervals.
+        progress: whether to show a bar; by default on a terminal only.
+
+    Raises:
+        FitError: data, bounds or options that make no sense, or a prediction that blows up at the
+            starting values.
+
+    Warns:
+        FitWarning: the search stopped before it converged, a parameter came to its bound, or the
+            data do not determine some.
+
+    Example:
+        >>> import numpy as np
+        >>> import pdenet as pn
+        >>> heat, ring = pn.catalogue["heat"], pn.Boundary(x=pn.Periodic(), y=pn.Periodic())
+        >>> grid = pn.Grid(x=(0, 1, 16), y=(0, 1, 16))
+        >>> truth = heat.to_solver(grid, ring, values={"D": 0.2}, dt=0.002)
+        >>> bump = np.random.default_rng(0).random((1, 16, 16))
+        >>> frames = truth.run(bump, until=0.02, every=0.004)
+        >>> net = heat.to_network(
+        ...     grid, ring, values={"D": 0.1}, dt=0.002, trainable=["D"], dtype="float64"
+        ... )
+        >>> round(fit(net, frames).values["D"], 6)
+        0.2
+    """
+    model = options.check_model(net)
+    estimated = options.check_initial(initial)
+    options.check_level(level)
+    if penalty is not None and not callable(penalty):
+        raise FitError(
+            "a penalty is a function of the parameters {name: tensor}; got "
+            f'{type(penalty).__name__}; write one, or take smoothness("c", weight)'
+        )
+    if window is not None:
+        options.check_count("window", window)
+        if estimated:
+            raise FitError(
+                'window= restarts from measured frames, and initial="estimated" from none; got '
+                "both; choose one"
+            )
+    for name, count in (("checkpoint_every", checkpoint_every), ("truncate_every", truncate_every)):
+        if count is not None:
+            options.check_count(name, count)
+    quantities = model.quantities()
+    chosen = options.choose(quantities, parameters)
+    starts = {name: one.detach().cpu().numpy().copy() for name, one in chosen.items()}
+    ranges = make_ranges(bounds, starts)
+    trajectories = as_trajectories(frames, times, model)
+    pieces = make_pieces(trajectories, model, window, estimated=estimated)
+    data = Data.of(pieces, model)
+    given = options.check_noise(noise, model.components, data.observed(model.components))
+    weights = data.spreads if given is None else given
+    eps = torch.finfo(model.dtype).eps
+    plan = options.make_plan(
+        optimizer,
+        iterations,
+        lr,
+        schedule,
+        tolerance,
+        patience,
+        # A few roundings of the largest component; a penalty is no rounding.
+        floor=0.0 if penalty is not None else float(np.max((4 * eps * data.sizes / weights) ** 2)),
+        rounding=10 * eps,
+    )
+    with _kept_on_errors(model, chosen):
+        objective = Objective(
+            model,
+            [Rollout(model, batch) for batch in make_batches(pieces)],
+            quantities,
+            ranges,
+            weights,
+            data.spreads,
+            penalty,
+            estimated=estimated,
+            checkpoint_every=checkpoint_every,
+            truncate_every=truncate_every,
+        )
+        start = Point(objective.start(), *objective(objective.start()))
+        if not math.isfinite(start.loss):
+            raise _blow_up(starts, model, ranges)
+        found = search(objective, start, plan, progress)
+        objective.place(found.best.x)
+        made, messages = report(objective, found, data, given, level, trajectories)
+        for message in messages:
+            warnings.warn(message, FitWarning, stacklevel=2)
+    return made
+
+
+@contextlib.contextmanager
+def _kept_on_errors(model: Model, chosen: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """Ask gradients of the chosen parameters alone; on an exception restore their values."""
+    everything = [one for _, one in model.named_parameters()]
+    asked = [(one, one.requires_grad, one.grad) for one in everything]
+    before = [one.detach().clone() for one in everything]
+    fitted = {id(one) for one in chosen.values()}
+    try:
+        for one in everything:
+            one.requires_grad_(id(one) in fitted)
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for one, value in zip(everything, before, strict=True):
+                one.copy_(value)
+        raise
+    finally:
+        for one, requires_grad, gradient in asked:
+            one.requires_grad_(requires_grad)
+            one.grad = gradient
+
+
+def _blow_up(
+    starts: Mapping[str, np.ndarray], model: Model, ranges: Mapping[str, Range]
+) -> FitError:
+    values = ", ".join(f"{name} = {options.shown(one)}" for name, one in starts.items())
+    free = [name for name, one in ranges.items() if one.is_free]
+    bounded = f", give bounds= ({', '.join(free)} have none)" if free else ""
+    return FitError(
+        "predictions that stay finite at the starting values were expected; got a blow-up with "
+        f"{values} and dt = {model.dt:g}; start from other values{bounded}, or build the network "
+        "with a smaller dt"
+    )
