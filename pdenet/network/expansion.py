@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
@@ -58,20 +58,34 @@ class Expansion:
     """A kernel as a sum of stencils.
 
     Attributes:
-        parts: the stencils with their amounts, derivatives of lowest order first.
+        kernel: where the kernel stands.
+        parts: the stencils with their amounts.
         leftover: what is left, shape `(*space)` as the kernel; 0 where it is rounding.
-        relative: its largest entry as a part of the kernel's largest weight.
+        largest: the kernel's largest weight.
     """
 
+    kernel: Kernel
     parts: tuple[Part, ...]
     leftover: np.ndarray
-    relative: float
+    largest: float
+
+    @property
+    def relative(self) -> float:
+        """The largest entry of the leftover as a part of the kernel's largest weight."""
+        size = float(np.abs(self.leftover).max())
+        return size / self.largest if size else 0.0
+
+    def without(self, part: Part) -> Expansion:
+        """Return the expansion with one of its parts left over."""
+        leftover = self.leftover + float(part.amount) * _weights(part.stencil, self.kernel)
+        kept = tuple(p for p in self.parts if p is not part)
+        return replace(self, parts=kept, leftover=leftover)
 
 
 def expand_kernel(
     kernel: Kernel,
     weights: np.ndarray,
-    spacing: Sequence[float],
+    spacing: Sequence[float] | None = None,
     face: int | None = None,
     eps: float = float(np.finfo(np.float64).eps),
 ) -> Expansion:
@@ -80,7 +94,8 @@ def expand_kernel(
     Args:
         kernel: where the kernel stands.
         weights: the weights on unit spacing, shape `(*space)`, the last axis first.
-        spacing: the spacings, in coordinate order: the nine-point Laplacian needs equal ones.
+        spacing: the spacings, in coordinate order, where a nine-point Laplacian is to be read as
+            one, which needs equal ones; None where its parts are to be read.
         face: the axis across whose face the kernel stands, in coordinate order; None for a node.
         eps: the rounding unit of the weights.
 
@@ -89,14 +104,15 @@ def expand_kernel(
         weights, where there is one, so that the kernel of a scheme has the amount 1 exactly.
     """
     array = np.asarray(weights, dtype=np.float64)
+    dimension = len(kernel.shape)
     largest = float(np.abs(array).max())
-    parts: dict[tuple[int, ...], Part] = {}
-    errors: dict[tuple[int, ...], float] = {}
     ends = zip(kernel.first, kernel.last, strict=True)
     offsets = list(itertools.product(*(range(low, high + 1) for low, high in ends)))
     taken = [float(array[_place(o, kernel)]) for o in offsets]
-    centre = [0.5 if a == face else 0.0 for a in range(len(spacing))]
+    centre = [0.5 if axis == face else 0.0 for axis in range(dimension)]
     steps = [tuple(k - c for k, c in zip(o, centre, strict=True)) for o in offsets]
+    parts: dict[tuple[int, ...], Part] = {}
+    errors: dict[tuple[int, ...], float] = {}
     for orders in itertools.product(*(range(min(n, MAX_ORDER + 1)) for n in kernel.shape)):
         if sum(orders) > MAX_ORDER:
             continue  # the language has no such derivative
@@ -106,25 +122,31 @@ def expand_kernel(
         ]
         summands = [w * p for w, p in zip(taken, powers, strict=True)]
         # Weights are off by eps/2 each, powers and products by as much in float64.
-        error = 4 * eps * math.fsum(map(abs, summands))
+        errors[orders] = 4 * eps * math.fsum(map(abs, summands))
         amount = math.fsum(summands)
         stencil = _stencil(kernel, orders, face)
-        if abs(amount) * max(map(abs, stencil.weights)) <= _NEGLIGIBLE * eps * largest:
+        if abs(amount) * float(max(map(abs, stencil.weights))) <= _NEGLIGIBLE * eps * largest:
             continue
-        near = simplest(amount, error, SIMPLE_DIGITS)
+        near = simplest(amount, errors[orders], SIMPLE_DIGITS)
         parts[orders] = Part(orders, exact(amount) if near is None else near, stencil)
-        errors[orders] = error
-    if face is None and kernel.shape == (3, 3):
+    if spacing is not None and face is None and kernel.shape == (3, 3):
         _join_nine_points(parts, errors, spacing)
+    # A nine-point Laplacian is one stencil in two parts.
     total = np.zeros_like(array)
-    for stencil, amount in dict.fromkeys((p.stencil, p.amount) for p in parts.values()):
-        for offset, weight in zip(stencil.offsets, stencil.weights, strict=True):
-            total[_place(offset, kernel)] += float(amount) * float(weight)
+    for stencil, number in dict.fromkeys((p.stencil, p.amount) for p in parts.values()):
+        total += float(number) * _weights(stencil, kernel)
     leftover = array - total
-    size = float(np.abs(leftover).max())
-    if size <= _NEGLIGIBLE * eps * largest:
-        return Expansion(tuple(parts.values()), np.zeros_like(array), 0.0)
-    return Expansion(tuple(parts.values()), leftover, size / largest)
+    if np.abs(leftover).max() <= _NEGLIGIBLE * eps * largest:
+        leftover = np.zeros_like(array)
+    return Expansion(kernel, tuple(parts.values()), leftover, largest)
+
+
+def _weights(stencil: Stencil, kernel: Kernel) -> np.ndarray:
+    """Return a stencil's weights on the support of a kernel, shape `(*space)`."""
+    made = np.zeros(kernel.shape[::-1])
+    for offset, weight in zip(stencil.offsets, stencil.weights, strict=True):
+        made[_place(offset, kernel)] = float(weight)
+    return made
 
 
 def _place(offset: Sequence[int], kernel: Kernel) -> tuple[int, ...]:

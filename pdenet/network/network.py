@@ -33,6 +33,7 @@ from pdenet.network.options import (
     with_arrays,
 )
 from pdenet.network.products import Tensors
+from pdenet.network.readback import Reading, read_back
 
 
 class Network(nn.Module):
@@ -237,6 +238,22 @@ class Network(nn.Module):
         """Return in words what a forward pass computes, one operation a line."""
         return "\n".join(describe(self.block, self.boundary, self.stepper, self.steps))
 
+    def to_equation(self) -> Reading:
+        """Return the equation that the network is now, read from its tensors and structure alone.
+
+        Kernels are read as the derivatives that they are sums of, so that a weight that has been
+        trained, loaded or changed by hand is read back. Nothing of the equation that the network
+        was built from is kept.
+
+        Returns:
+            The equation with numbers for its symbols, the values of its coefficients, and what no
+            stencil explains; see `Reading`.
+
+        Raises:
+            NetworkError: a weight is not finite.
+        """
+        return read_back(self)
+
     def get_extra_state(self) -> torch.Tensor:
         """Return what a state dict must agree on besides tensors: dt and the spacings, float64."""
         return torch.tensor([self.dt, *self.block.structure.spacing], dtype=torch.float64)
@@ -325,7 +342,7 @@ class _Motion:
                 if weight and name in slope:
                     one = slope[name] if weight == 1 else float(weight) * slope[name]
                     change = one if change is None else change + one
-            parts.append(part if change is None else part + dt * change)
+            parts.append(part if change is None else torch.add(part, change, alpha=dt))
         # A copy in any case: prescribed nodes are written into it.
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 

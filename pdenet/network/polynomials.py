@@ -94,9 +94,7 @@ def _fitted(
     rows = [p[k.astype(int)] for p, k in zip(places, picked, strict=True)]
     middle = [Fraction(float(p[0] + p[-1])) / 2 for p in places]
     half = [Fraction(float(p[-1] - p[0])) / 2 or Fraction(1) for p in places]
-    scaled = [
-        (r - float(m)) / float(h) for r, m, h in zip(rows, middle, half, strict=True)
-    ]
+    scaled = [(r - float(m)) / float(h) for r, m, h in zip(rows, middle, half, strict=True)]
     columns = [_monomial(scaled, power).ravel() for power in powers]
     samples = values[np.ix_(*(k.astype(int) for k in reversed(picked)))].ravel()
     found, *_ = np.linalg.lstsq(np.stack(columns, axis=1), samples, rcond=None)

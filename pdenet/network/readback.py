@@ -9,33 +9,37 @@ loaded or changed by hand is what is read.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any  # values are numbers, or arrays of numbers or expressions
 
 import numpy as np
 import sympy as sp
 import torch
+from sympy.core.function import AppliedUndef
 
 from pdenet.discrete import stencils
 from pdenet.discrete.boundary import boundary_parameters, resolve
 from pdenet.discrete.scheme import ACCURACY, DT, SPACING, discretise
-from pdenet.discrete.stencils import Stencil
+from pdenet.discrete.stencils import MAX_ORDER, Stencil
+from pdenet.equation.functions import FUNCTIONS
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import TIME, Component, D, Entry, Index, canonical_symbol
 from pdenet.equation.system import ARGUMENT, FREE_INDEX
 from pdenet.equation.values import bind
-from pdenet.errors import GridError, NetworkError, SchemeError
+from pdenet.errors import GridError, NetworkError, SchemeError, ValuesError
 from pdenet.network.decimals import exact, shortest, simplest, with_decimals
 from pdenet.network.equations import Sum, equations
 from pdenet.network.expansion import Expansion, Part, expand_kernel
 from pdenet.network.polynomials import fit_polynomial
-from pdenet.network.structure import Factor, LayerProduct, LayerTerm
+from pdenet.network.structure import Factor, Flux, Kernel, LayerProduct, LayerTerm
 
 if TYPE_CHECKING:
     from pdenet.network.network import Network
 
 _LETTERS = "jklmnopqrsabcdefgh"
+# In place of the axis of a face: the kernel acts on a product, as that of a divergence does.
+_PRODUCT = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +129,7 @@ class _Readback:
         self.taken |= {f.name for f in self.structure.fields}
         self.renamed: dict[str, str] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.deltas: dict[int, str] = {}
         self.meanings: dict[str, sp.Expr] = {}
         self._read_names()
 
@@ -132,10 +137,9 @@ class _Readback:
         sums: dict[str, Sum] = {}
         for info, layers in zip(self.structure.fields, self.structure.layers, strict=True):
             total = sums[info.name] = Sum(self.dtype)
-            for layer in layers:
-                for term in layer.terms:
-                    for amount, body in self._term(term):
-                        total.add(amount, body)
+            for term in (t for layer in layers for t in layer.terms):
+                for amount, body in self._term(term):
+                    total.add(amount, body)
         fields = {
             info.name: self._field(info.name, FREE_INDEX if info.size is not None else "")
             for info in self.structure.fields
@@ -157,8 +161,7 @@ class _Readback:
             for (k, _), one in sorted(self.kernels.items(), key=lambda item: item[0][0])
             if one.relative
         )
-        reading = Reading(pde, values, leftover, None)
-        return Reading(pde, values, leftover, self._space(reading))
+        return Reading(pde, values, leftover, self._space(pde, values))
 
     # -- what names mean --------------------------------------------------------------------------
 
@@ -196,11 +199,10 @@ class _Readback:
         for name, tensor in block.maps.items():
             self._read_function(name, self._free(name), _array(tensor), False)
         for name, rows in block.entries.items():
-            shape = block.sizes_of(name)
+            self.shapes[name] = shape = block.sizes_of(name)
             entries = np.empty(len(rows), dtype=object)
             entries[:] = [with_decimals(self._meaning(e.expr), self.dtype) for e in rows]
             self.values[name] = entries.reshape(shape)
-            self.shapes[name] = shape
         if block.derived:
             self._read_derived()
 
@@ -210,9 +212,9 @@ class _Readback:
         for one in self.block.derived:
             if one.coefficient is not None:
                 array = _array(tensors.coefficients[one.name])
-                name = self.renamed[one.name] = self._free(one.name.strip("_"))
-                self.values[name] = array
-                self.shapes[name] = array.shape
+                self.renamed[one.name] = self._free(one.name.strip("_"))
+                self.values[self.renamed[one.name]] = array
+                self.shapes[one.name] = array.shape
                 continue
             entries = {n: float(tensors.environment[n]) for n in one.names.values()}
             # Eigenvectors are found to a few eps of the matrix, which no entry is free of.
@@ -265,38 +267,252 @@ class _Readback:
 
     def _term(self, term: LayerTerm) -> Iterator[tuple[sp.Rational, sp.Expr]]:
         """Multiply a term out: pairs of a number and what it is multiplied by."""
-        if term.flux is None:
-            yield from self._product(term.product, None)
+        flux = term.flux
+        letters = set(term.product.letters) | {FREE_INDEX}
+        if flux is None:
+            yield from self._product(term.product, letters)
             return
-        flux, coordinate = term.flux, self.coordinates[1 + term.flux.axis]
-        outer = list(self._product(term.product, None))
-        inner = list(self._product(flux.nodes, flux.axis, flux.faces))
-        for (number, before), (amount, inside) in itertools.product(outer, inner):
-            if inside.has(coordinate):  # else the divergence is 0
-                yield number * amount, before * D(with_decimals(inside, self.dtype), coordinate)
+        letters |= flux.nodes.letters | {f.index for f in flux.faces}
+        outer = list(self._product(term.product, letters))
+        for (number, inside), (amount, before) in itertools.product(
+            self._divergence(flux, letters), outer
+        ):
+            yield number * amount, before * inside
+
+    def _divergence(
+        self, flux: Flux, letters: Collection[str]
+    ) -> Iterator[tuple[sp.Rational, sp.Expr]]:
+        inner = list(self._product(flux.nodes, letters, flux.axis, flux.faces))
+        if flux.kernel is None:
+            coordinate = self.coordinates[1 + flux.axis]
+            # The divergence of what does not depend on the coordinate is 0.
+            yield from ((n, D(one, coordinate)) for n, one in inner if one.has(coordinate))
+            return
+        kernel = self.structure.kernels[flux.kernel]
+        key = (flux.kernel, _PRODUCT)
+        for part in self._expansion(*key).parts:
+            made = [
+                (number * n, derived)
+                for number, one in inner
+                for n, derived in _derivative(one, part.derivative, self.coordinates[1:])
+            ]
+            if not all(_is_readable(one) for _, one in made):
+                self.kernels[key] = self.kernels[key].without(part)
+                continue
+            self.spaces &= _spaces_of_divergence(part)
+            scale = part.amount * self._spacings(kernel, part)
+            yield from ((scale * n, one) for n, one in made)
+
+    def _expansion(self, place: int, face: int | None) -> Expansion:
+        """Return a kernel as stencils; `face` is the axis across whose face it stands."""
+        if (place, face) not in self.kernels:
+            kernel = self.structure.kernels[place]
+            weights = _array(self.block.kernels[kernel.name])
+            is_product = face == _PRODUCT
+            spacing = None if is_product else self.structure.spacing
+            axis = None if is_product else face
+            self.kernels[place, face] = expand_kernel(kernel, weights, spacing, axis, self.eps)
+        return self.kernels[place, face]
 
     def _product(
-        self, product: LayerProduct, axis: int | None, faces: Sequence[Factor] = ()
+        self,
+        product: LayerProduct,
+        letters: Collection[str],
+        axis: int | None = None,
+        faces: Sequence[Factor] = (),
     ) -> Iterator[tuple[sp.Rational, sp.Expr]]:
         """Multiply a product out; `axis` is that of the flux in which it stands."""
-        number = shortest(self.block.numbers[product.number].item(), self.dtype)
         varying = sp.S.One if product.map is None else product.map
-        amount, before = _split(number * self._meaning(product.scale * varying))
+        prefactor = sp.expand_mul(self._meaning(product.scale * varying), deep=False)
+        amount = shortest(self.block.numbers[product.number].item(), self.dtype)
         if amount == 0:
             return
+        entries = []
         for weight in product.weights:
+            shape = sp.Tuple(*self.shapes[weight.name])
             name = self.renamed.get(weight.name, weight.name)
-            shape = sp.Tuple(*map(sp.Integer, self.shapes[weight.name if name not in self.shapes else name]))
-            before *= Entry(canonical_symbol(name), shape, *map(Index, weight.indices))
+            entries.append(Entry(canonical_symbol(name), shape, *map(Index, weight.indices)))
         sums = [self._factor(f, axis, at_face=False) for f in product.factors]
         sums += [self._factor(f, axis, at_face=True) for f in faces]
-        letters = set(product.letters) | {f.index for f in faces}
-        indices = [f.index for f in (*product.factors, *faces)]
-        for chosen in itertools.product(*sums):
-            total, body = amount, before
-            for size, rest, _ in chosen:
-                number, symbolic = _split(size)
-                total *= number
-                body *= symbolic * rest
-            ...
-            yield total, body
+        prefactors = [_split(one) for one in sp.Add.make_args(prefactor)]
+        for (number, before), *chosen in itertools.product(prefactors, *sums):
+            size, scale = _split(sp.Mul(*(size for size, _ in chosen)))
+            factors = self._apart([one for _, one in chosen], letters)
+            yield amount * number * size, sp.Mul(before, scale, *entries, *factors)
+
+    def _factor(
+        self, factor: Factor, axis: int | None, at_face: bool
+    ) -> list[tuple[sp.Expr, sp.Expr]]:
+        """Return a factor as a sum: pairs of a number, or powers of spacings, and a derivative."""
+        field = self._field(factor.field, factor.index)
+        if factor.kernel is None:
+            if factor.function is None:
+                return [(sp.S.One, field)]
+            return [(sp.S.One, self._meaning(factor.function).xreplace({ARGUMENT: field}))]
+        kernel = self.structure.kernels[factor.kernel]
+        made = []
+        for part in self._expansion(factor.kernel, axis if at_face else None).parts:
+            self.spaces &= _spaces(part, axis, at_face)
+            one = field
+            for symbol, order in zip(self.coordinates[1:], part.derivative, strict=True):
+                if order:
+                    one = sp.Derivative(one, (symbol, order))
+            made.append((part.amount * self._spacings(kernel, part), one))
+        return made
+
+    def _spacings(self, kernel: Kernel, part: Part) -> sp.Expr:
+        """Return Π h^(b − p): stencils go with h^(−b), a kernel with the h^(−p) of its structure.
+
+        A kernel without powers of h is a term of the scheme, such as the mean of Lax–Friedrichs
+        less the value: its derivatives are reported with the h that make them vanish.
+        """
+        if not any(kernel.derivative):
+            orders = zip(self.axes, part.derivative, strict=True)
+            return sp.Mul(*(self.meanings[SPACING[a].name] ** p for a, p in orders))
+        spacing = [exact(h) for h in self.structure.spacing]
+        if part.is_nine_point:  # the spacings are equal but for their rounding
+            return spacing[0] ** (sum(part.derivative) - sum(kernel.derivative))
+        powers = zip(spacing, part.derivative, kernel.derivative, strict=True)
+        return sp.Mul(*(h ** (b - p) for h, b, p in powers))
+
+    def _apart(self, factors: Sequence[sp.Expr], letters: Collection[str]) -> list[sp.Expr]:
+        """Write u_j u_j as δ_jk u_j u_k: the language has no powers of components.
+
+        Such squares stand in no equation; they arise where a kernel of u_j ∂x u_j has changed.
+        """
+        made: list[sp.Expr] = []
+        used = set(letters)
+        for one in factors:
+            if one in made and one.has(Component) and isinstance(one, Component | sp.Derivative):
+                (component,) = one.atoms(Component)
+                fresh = next(c for c in _LETTERS if c not in used)
+                used.add(fresh)
+                name = self._delta(int(component.size))
+                shape = sp.Tuple(component.size, component.size)
+                made.append(Entry(name, shape, component.index, Index(fresh)))
+                one = one.xreplace({component.index: Index(fresh)})
+            made.append(one)
+        return made
+
+    def _delta(self, size: int) -> sp.Symbol:
+        if size not in self.deltas:
+            self.deltas[size] = self._free("delta")
+            self.values[self.deltas[size]] = np.eye(size)
+        return canonical_symbol(self.deltas[size])
+
+    # -- the scheme -------------------------------------------------------------------------------
+
+    def _space(self, pde: PDE, values: Mapping[str, Any]) -> str | None:
+        """Return the discretisation that has the network's stencils and its ghost nodes."""
+        network = self.network
+        if pde.fields != tuple(f.name for f in self.structure.fields):
+            return None  # conditions on u imply those on u_t only while it is one
+        try:
+            system = bind(pde.system, values, values).system
+        except ValuesError:
+            return None  # an array of a coefficient is differentiated
+        for space in (*ACCURACY, "nine_point"):
+            if space not in self.spaces:
+                continue
+            try:
+                scheme = discretise(system, network.grid, network.boundary, space, network.stepper)
+            except (GridError, SchemeError):
+                continue
+            own = self.block.padding.closures
+            pairs = [
+                (mine, theirs)
+                for name in own
+                for one, other in zip(own[name], scheme.closures[name], strict=True)
+                for mine, theirs in zip(one, other, strict=True)
+            ]
+            # The rule of the first ghost node tells the degree of an extrapolation.
+            if all(a.ghosts[:1] == b.ghosts[:1] for a, b in pairs if a.ghosts and b.ghosts):
+                return space
+        return None
+
+
+def _spaces(part: Part, axis: int | None, at_face: bool) -> set[str]:
+    """Return the space discretisations in which a derivative has this stencil."""
+    derivative, stencil = part.derivative, part.stencil
+    everything = {*ACCURACY, "nine_point"}
+    if at_face:
+        assert axis is not None
+        rest = tuple(0 if a == axis else p for a, p in enumerate(derivative))
+        made = stencils.staggered(derivative[axis], 2, 1, axis, len(derivative))
+        made = made @ stencils.for_derivative(rest, 2) if any(rest) else made
+        return everything if derivative[axis] % 2 and made == stencil else set()
+    if axis is not None:
+        is_own = derivative[axis] % 2 == 0 and _is(stencil, derivative, 2)
+        return everything if is_own else set()
+    if part.is_nine_point:
+        return {"nine_point"}
+    found = {space for space, accuracy in ACCURACY.items() if _is(stencil, derivative, accuracy)}
+    if "central2" in found and derivative not in ((2, 0), (0, 2)):
+        found.add("nine_point")
+    return found
+
+
+def _spaces_of_divergence(part: Part) -> set[str]:
+    """The same for the derivative of a product, which every discretisation takes centrally."""
+    is_own = sum(part.derivative) == 1 and _is(part.stencil, part.derivative, 2)
+    return {*ACCURACY, "nine_point"} if is_own else set()
+
+
+def _derivative(
+    expr: sp.Expr, orders: Sequence[int], coordinates: Sequence[sp.Symbol]
+) -> list[tuple[sp.Rational, sp.Expr]]:
+    """Return ∂^orders of a product: one derivative as a divergence, more by the product rule.
+
+    Returns:
+        Pairs of a number and what it is multiplied by.
+    """
+    steps = [c for c, order in zip(coordinates, orders, strict=True) for _ in range(order)]
+    made = expr.replace(sp.Abs, _Modulus)
+    for coordinate in steps[:-1]:
+        made = sp.diff(made, coordinate)
+    made = sp.expand_mul(made.replace(_Modulus, sp.Abs))
+    pairs = [_split(one) for one in sp.Add.make_args(made) if one != 0]
+    if not steps:
+        return pairs
+    return [(number, D(one, steps[-1])) for number, one in pairs if one.has(steps[-1])]
+
+
+class _Modulus(sp.Function):
+    """|a| of a real a; SymPy's own derivative is that of a complex one."""
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        """Return the sign."""
+        return sp.sign(self.args[0])
+
+
+def _is_readable(expr: sp.Expr) -> bool:
+    """Tell whether the language has all derivatives and functions of a product's derivative."""
+    orders = [sum(count for _, count in d.variable_count) for d in expr.atoms(sp.Derivative)]
+    known = (*FUNCTIONS.values(), AppliedUndef)
+    functions = expr.atoms(sp.Function)
+    return max(orders, default=0) <= MAX_ORDER and all(isinstance(f, known) for f in functions)
+
+
+def _is(stencil: Stencil, derivative: tuple[int, ...], accuracy: int) -> bool:
+    return stencil == stencils.for_derivative(derivative, accuracy)
+
+
+def _split(expr: sp.Expr) -> tuple[sp.Rational, sp.Expr]:
+    """Split an expression into a rational number and the rest; constants such as √2 are rounded."""
+    if expr.has(sp.zoo, sp.oo, -sp.oo, sp.nan):
+        raise NetworkError(
+            f"an equation has finite coefficients; got {expr} from the network's numbers; change "
+            "the number that is divided by"
+        )
+    number, rest = expr.as_coeff_Mul()
+    factors = []
+    for factor in sp.Mul.make_args(rest):
+        if factor.is_number:
+            number *= factor if factor.is_Rational else exact(float(factor))
+        else:
+            factors.append(factor)
+    return number, sp.Mul(*factors)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy().astype(np.float64)

@@ -29,7 +29,7 @@ class Data:
 
     Attributes:
         counts: how many values were measured.
-        spreads: their standard deviation; 1 where nothing was observed.
+        spreads: their standard deviation, initial states included; 1 where nothing was observed.
         sizes: their largest absolute value; 0 where nothing was observed.
     """
 
@@ -51,6 +51,10 @@ class Data:
             values = np.concatenate([*seen, np.empty(0)])
             values = values[~np.isnan(values)]
             counts[k] = values.size
+            if values.size:
+                # What has decayed in all frames still had a spread at the start.
+                starts = [piece.initial[k].ravel().astype(np.float64) for piece in pieces]
+                values = np.concatenate([values, *starts])
             size = float(np.abs(values).max(initial=0.0))
             spread = float(values.std()) if values.size else 0.0
             # A constant has no spread but rounding: its size measures residuals then.

@@ -22,6 +22,10 @@ SCHEDULES: dict[str, Schedule] = {
     "cosine": lambda done: 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done)),
 }
 
+_CLIFF = 10.0
+"""Times the best loss: beyond it an iterate has left the valley. Its gradient would fill Adam's
+averages for many steps to come, and carry the search away."""
+
 _HALVINGS = 20  # of Adam's rate after blow-ups: a millionth of it is nothing
 
 
@@ -129,7 +133,7 @@ def _lbfgs(function: Function, start: Point, plan: Plan) -> Iterator[Point]:
 
 
 def _adam(function: Function, start: Point, plan: Plan) -> Iterator[Point]:
-    """Yield Adam's iterates; a blow-up goes back to the best one at half the rate."""
+    """Yield Adam's iterates; a blow-up, or nearly one, goes back to the best at half the rate."""
     best, rate, halvings = start, plan.lr, 0
     variable, optimizer = _fresh_adam(start, rate)
     here = start
@@ -140,10 +144,10 @@ def _adam(function: Function, start: Point, plan: Plan) -> Iterator[Point]:
         optimizer.step()
         x = variable.detach().numpy().copy()
         loss, gradient = function(x)
-        if not math.isfinite(loss):
-            halvings += 1
-            if halvings > _HALVINGS:
-                raise LineSearchFailed(blew_up=True)
+        halvings += not math.isfinite(loss)
+        if halvings > _HALVINGS:
+            raise LineSearchFailed(blew_up=True)
+        if not loss <= _CLIFF * best.loss:
             rate *= 0.5
             here = best
             variable, optimizer = _fresh_adam(best, rate)
