@@ -46,15 +46,21 @@ if TYPE_CHECKING:
     from pdenet.simulate.exact import exact_periodic
     from pdenet.simulate.result import Result
     from pdenet.simulate.solver import Solver
+    from pdenet.training.estimate import Fit
+    from pdenet.training.fit import fit
+    from pdenet.training.trajectories import Trajectory
 
 __version__ = "0.1.0"
 
 # Loaded when first asked for: they need SciPy, tqdm or PyTorch, which an equation alone does not.
 _LATER = {
+    "Fit": "pdenet.training.estimate",
     "Network": "pdenet.network.network",
     "Result": "pdenet.simulate.result",
     "Solver": "pdenet.simulate.solver",
+    "Trajectory": "pdenet.training.trajectories",
     "exact_periodic": "pdenet.simulate.exact",
+    "fit": "pdenet.training.fit",
 }
 
 __all__ = [
@@ -65,6 +71,7 @@ __all__ = [
     "Coefficient",
     "D",
     "Dirichlet",
+    "Fit",
     "Free",
     "Grid",
     "Network",
@@ -76,12 +83,14 @@ __all__ = [
     "Solver",
     "StabilityError",
     "StabilityWarning",
+    "Trajectory",
     "VectorField",
     "ZeroPadding",
     "catalogue",
     "coordinates",
     "exact_periodic",
     "fields",
+    "fit",
     "indices",
     "parse",
     "parse_expression",

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # --help does not wait for them
+    from pdenet.cli.setup import Setup
+    from pdenet.simulate.solver import Solver
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
         row("options", ", ".join(shown) or "none")
     if pde.source:
         row("source", pde.source)
-    _bounds(setup)
+    if setup.intervals:
+        print("\non a sample grid (--grid, --boundary, --set and --space choose another)")
+        solver = setup.make_solver()
+        _bounds(setup, solver)
+        _network(setup, solver)
     return 0
 
 
@@ -63,20 +72,32 @@ def _list() -> None:
     print("\n`pdenet info NAME` says more, `pdenet solve NAME` simulates.")
 
 
-def _bounds(setup: object) -> None:
+def _network(setup: Setup, solver: Solver) -> None:
+    """Print what the equation compiles to as a network on the grid of the setup."""
+    scheme = solver.scheme
+    # What a network consists of depends on no time step.
+    net = setup.pde.to_network(
+        solver.grid,
+        solver.boundary,
+        values=setup.values,
+        dt=solver.dt or 1.0,
+        stepper=scheme.stepper.name,
+        space=scheme.space,
+        stability="ignore",
+    )
+    print("\n  as a network")
+    for line in net.describe().splitlines():
+        print(f"  {line}")
+
+
+def _bounds(setup: Setup, chosen: Solver) -> None:
     """Print the stable time step of each stepper on the grid of the setup."""
     from dataclasses import replace
 
-    from pdenet.cli.setup import Setup
     from pdenet.cli.solve import describe, row
     from pdenet.discrete.steppers import STEPPERS
     from pdenet.errors import SchemeError, StabilityError
 
-    assert isinstance(setup, Setup)
-    if not setup.intervals:
-        return
-    print("\non a sample grid (--grid, --boundary, --set and --space choose another)")
-    chosen = setup.make_solver()
     describe(setup, chosen)
     initial = setup.initial_state(chosen.grid) if setup.initial else None
     print("\n  stable time steps")

@@ -123,7 +123,7 @@ def _make_folder(folder: Path) -> None:
 def row(name: str, text: str) -> None:
     """Print one line of a summary, further lines of the text below it."""
     first, *rest = text.splitlines() or [""]
-    print(f"  {name:<11}{first}")
+    print(f"  {name:<11}{first}" if len(name) < 11 else f"  {name} {first}")
     for line in rest:
         print(f"  {'':<11}{line}")
 

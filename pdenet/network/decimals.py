@@ -67,8 +67,10 @@ def written(value: sp.Rational, dtype: str) -> sp.Expr:
     """Return a rational as it is shown: an Integer, or the shortest Float of that dtype.
 
     Example:
-        >>> written(sp.Rational(9, 3), "float32"), written(sp.Rational(1, 3), "float32")
-        (3, 0.33333334)
+        >>> written(sp.Rational(9, 3), "float32")
+        3
+        >>> float(written(sp.Rational(1, 3), "float32"))
+        0.33333334
     """
     rounded = float(np.dtype(dtype).type(float(value)))
     if not math.isfinite(rounded):
@@ -81,9 +83,9 @@ def written(value: sp.Rational, dtype: str) -> sp.Expr:
 
 def with_decimals(expr: sp.Expr, dtype: str) -> sp.Expr:
     """Return an expression with its fractions as decimals, exponents left as they are."""
-    if isinstance(expr, sp.Rational):
-        return expr if expr.is_Integer else written(expr, dtype)
-    if not any(not r.is_Integer for r in expr.atoms(sp.Rational)):
+    if isinstance(expr, sp.Rational | sp.Float):
+        return expr if expr.is_Integer else written(exact(float(expr)), dtype)
+    if all(n.is_Integer for n in expr.atoms(sp.Number)):
         return expr
     if isinstance(expr, sp.Pow) and expr.exp.is_Rational:
         return sp.Pow(with_decimals(expr.base, dtype), expr.exp)

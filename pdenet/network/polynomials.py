@@ -75,7 +75,11 @@ def fit_polynomial(
             p for p in itertools.product(*(range(h + 1) for h in highest)) if sum(p) <= degree
         ]
         found = _fitted(values, places, powers)
-        for made in (_simple(found, places, allowed, scale, dtype), found):
+        # Coefficients may be rounded by as much as the tolerance allows each of them alone, where
+        # that goes well together, else by their share of it.
+        shares = (1.0, 0.5 / len(found))
+        rounded = [_simple(found, places, allowed * s, scale, dtype) for s in shares]
+        for made in (*rounded, found):
             if np.abs(_evaluated(made, places) - values).max() <= allowed:
                 return _expression(made, axes)
     return None
@@ -112,16 +116,16 @@ def _fitted(
 def _simple(
     found: Coefficients, places: Sequence[np.ndarray], allowed: float, scale: float, dtype: str
 ) -> Coefficients:
-    """Round coefficients to decimals as far as all of them together may go.
+    """Round each coefficient to a short decimal, by `allowed` at the largest of its monomial.
 
-    Long decimals are taken within a few roundings only.
+    Where none is near, a long one is taken that is a few roundings away.
     """
     made: Coefficients = {}
     for power, coefficient in found.items():
         size = math.prod(float(np.abs(p).max()) ** k for p, k in zip(places, power, strict=True))
         value = float(coefficient)
-        error = allowed / (2 * len(found) * size) if size else math.inf
-        near = simplest(value, error, SIMPLE_DIGITS)
+        # Where the monomial is 0 at all nodes nothing is known of its coefficient.
+        near = simplest(value, allowed / size, SIMPLE_DIGITS) if size else sp.S.Zero
         if near is None:
             near = simplest(value, 4 * float(np.finfo(dtype).eps) * scale / (len(found) * size))
         made[power] = coefficient if near is None else near

@@ -24,6 +24,7 @@ from pdenet.discrete.scheme import ACCURACY, DT, SPACING, discretise
 from pdenet.discrete.stencils import MAX_ORDER, Stencil
 from pdenet.equation.functions import FUNCTIONS
 from pdenet.equation.pde import PDE
+from pdenet.equation.rates import fields_in
 from pdenet.equation.symbols import TIME, Component, D, Entry, Index, canonical_symbol
 from pdenet.equation.system import ARGUMENT, FREE_INDEX
 from pdenet.equation.values import bind
@@ -323,7 +324,13 @@ class _Readback:
     ) -> Iterator[tuple[sp.Rational, sp.Expr]]:
         """Multiply a product out; `axis` is that of the flux in which it stands."""
         varying = sp.S.One if product.map is None else product.map
-        prefactor = sp.expand_mul(self._meaning(product.scale * varying), deep=False)
+        prefactor = self._meaning(product.scale * varying)
+        if fields_in(prefactor) or not product.factors:
+            # Reactions are sums of terms; a polynomial in the coordinates is one coefficient.
+            prefactor = sp.expand_mul(prefactor, deep=False)
+            prefactors = [_split(one) for one in sp.Add.make_args(prefactor)]
+        else:
+            prefactors = [_split(prefactor)]
         amount = shortest(self.block.numbers[product.number].item(), self.dtype)
         if amount == 0:
             return
@@ -334,7 +341,6 @@ class _Readback:
             entries.append(Entry(canonical_symbol(name), shape, *map(Index, weight.indices)))
         sums = [self._factor(f, axis, at_face=False) for f in product.factors]
         sums += [self._factor(f, axis, at_face=True) for f in faces]
-        prefactors = [_split(one) for one in sp.Add.make_args(prefactor)]
         for (number, before), *chosen in itertools.product(prefactors, *sums):
             size, scale = _split(sp.Mul(*(size for size, _ in chosen)))
             factors = self._apart([one for _, one in chosen], letters)

@@ -63,12 +63,17 @@ class Objective:
         self.checkpoint_every = checkpoint_every
         self.truncate_every = truncate_every
         self.num_values = sum(int(r.measured.sum()) for r in self.rollouts)
-        self.inverse_weights = [self._of_fields(r, 1.0 / weights) for r in self.rollouts]
+        self.weigh(weights)
         self.starts = {n: _numpy(p) for n, p in self.fitted.items()}
         self._free = {n: ranges[n].to_free(one) for n, one in self.starts.items()}
         self._given = [r.initial.clone() for r in self.rollouts]
         self._scales = np.ones(self._size())
         self._scales = self._find_scales()
+
+    def weigh(self, weights: np.ndarray) -> None:
+        """Change w, one number for each component, in its unit."""
+        self.weights = weights
+        self.inverse_weights = [self._of_fields(r, 1.0 / weights) for r in self.rollouts]
 
     # -- unknowns ----------------------------------------------------------------------------------
 
@@ -162,6 +167,14 @@ class Objective:
             made.append((slope * self.ranges[name].slope(z)).ravel())
             parameter.grad = None
             done += free.size
+        return made
+
+    def squares(self) -> np.ndarray:
+        """Return Σ residual² of each component, float64, in its unit squared."""
+        made = np.zeros(len(self.weights))
+        for rollout, misfit in zip(self.rollouts, self.misfits(), strict=True):
+            for place, field in enumerate(rollout.batch.observer.fields):
+                made[field] += misfit[:, :, place].sum()
         return made
 
     def misfits(self) -> list[np.ndarray]:

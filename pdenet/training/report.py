@@ -89,8 +89,7 @@ def report(
     values = objective.values(found.best.x)
     shapes = {name: one.shape for name, one in values.items()}
     entries = _entries(shapes)
-    squares = _by_component(objective, len(components))
-    weights = data.spreads if given is None else given
+    weights, squares = objective.weights, objective.squares()
     total = objective.num_values
 
     notes, messages = _notes(objective, trajectories), []
@@ -101,12 +100,6 @@ def report(
             f"a converged fit was expected; got {found.stopped}; raise iterations=, start nearer, "
             "or use what was found with care"
         )
-    for name in values:
-        if _at_bound(objective, name, values[name]):
-            text = f"{name} came to its bound, where standard errors mean little"
-            notes.append(text)
-            messages.append(f"{text}; widen bounds= if the bound is a guess")
-
     raw = np.sqrt(squares / np.maximum(data.counts, 1))
     reason = why_not(objective)
     analysis: Analysis | None = None
@@ -144,6 +137,12 @@ def report(
         errors = np.full(len(entries), math.nan)
     else:
         errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+
+    for name, error in _split(errors, shapes).items():
+        if _at_bound(objective, name, values[name], error):
+            text = f"{name} came to its bound, where standard errors mean little"
+            notes.append(text)
+            messages.append(f"{text}; widen bounds= if the bound is a guess")
 
     flat = np.concatenate([one.ravel() for one in values.values()])
     open_entries = np.zeros(len(entries), dtype=bool) if analysis is None else analysis.open
@@ -202,24 +201,19 @@ def _notes(objective: Objective, trajectories: Sequence[Trajectory]) -> list[str
     return notes
 
 
-def _at_bound(objective: Objective, name: str, value: np.ndarray) -> bool:
+def _at_bound(objective: Objective, name: str, value: np.ndarray, error: np.ndarray) -> bool:
     own, start = objective.ranges[name], objective.starts[name]
     both = np.isfinite(own.low) & np.isfinite(own.high)
     with np.errstate(invalid="ignore"):  # ∞ − ∞ in entries that are not looked at
         below = np.where(both, own.high - own.low, start - own.low)
         above = np.where(both, own.high - own.low, own.high - start)
-        near_low = np.isfinite(own.low) & (value - own.low < _AT_BOUND * below)
-        near_high = np.isfinite(own.high) & (own.high - value < _AT_BOUND * above)
+        # No step is worth while that is a hundredth of the standard error.
+        step = np.where(np.isfinite(error), 0.01 * error, 0.0)
+        low = np.maximum(_AT_BOUND, np.minimum(step / below, 1e-3)) * below
+        high = np.maximum(_AT_BOUND, np.minimum(step / above, 1e-3)) * above
+        near_low = np.isfinite(own.low) & (value - own.low < low)
+        near_high = np.isfinite(own.high) & (own.high - value < high)
     return bool((near_low | near_high).any())
-
-
-def _by_component(objective: Objective, count: int) -> np.ndarray:
-    """Return Σ residual² of each component, shape (component,)."""
-    squares = np.zeros(count)
-    for rollout, misfit in zip(objective.rollouts, objective.misfits(), strict=True):
-        for place, field in enumerate(rollout.batch.observer.fields):
-            squares[field] += misfit[:, :, place].sum()
-    return squares
 
 
 def _residuals(
