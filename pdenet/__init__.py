@@ -36,6 +36,7 @@ from pdenet.equation.symbols import Coefficient, D, VectorField, coordinates, fi
 from pdenet.errors import (
     BlowUpError,
     BoundaryWarning,
+    FitWarning,
     PdenetError,
     StabilityError,
     StabilityWarning,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from pdenet.simulate.solver import Solver
     from pdenet.training.estimate import Fit
     from pdenet.training.fit import fit
+    from pdenet.training.penalties import smoothness
     from pdenet.training.trajectories import Trajectory
 
 __version__ = "0.1.0"
@@ -61,6 +63,7 @@ _LATER = {
     "Trajectory": "pdenet.training.trajectories",
     "exact_periodic": "pdenet.simulate.exact",
     "fit": "pdenet.training.fit",
+    "smoothness": "pdenet.training.penalties",
 }
 
 __all__ = [
@@ -72,6 +75,7 @@ __all__ = [
     "D",
     "Dirichlet",
     "Fit",
+    "FitWarning",
     "Free",
     "Grid",
     "Network",
@@ -94,6 +98,7 @@ __all__ = [
     "indices",
     "parse",
     "parse_expression",
+    "smoothness",
 ]
 
 

@@ -27,8 +27,7 @@ def count_steps(times: np.ndarray, start: float, dt: float) -> tuple[int, ...]:
     """
     exact = (times - start) / dt
     whole = np.rint(exact)
-    tolerance = np.minimum(_RELATIVE * np.maximum(whole, 1.0), _LARGEST)
-    wrong = np.flatnonzero(np.abs(exact - whole) > tolerance)
+    wrong = np.flatnonzero(_is_off(exact))
     repeated = np.flatnonzero(np.diff(whole) == 0)
     if wrong.size or repeated.size:
         frame = int(wrong[0] if wrong.size else repeated[0] + 1)
@@ -40,12 +39,20 @@ def count_steps(times: np.ndarray, start: float, dt: float) -> tuple[int, ...]:
     return tuple(int(n) for n in whole)
 
 
+def _is_off(counts: np.ndarray) -> np.ndarray:
+    """Return which numbers of steps are not whole."""
+    whole = np.rint(counts)
+    off: np.ndarray = np.abs(counts - whole) > np.minimum(
+        _RELATIVE * np.maximum(whole, 1.0), _LARGEST
+    )
+    return off
+
+
 def _advice(times: np.ndarray, start: float, dt: float) -> str:
     """Say which dt, at most the present one, all times are multiples of."""
     since = times - start
     measure = _common_measure(since[since > 0])
-    # More than a million steps would follow: the times are a measurement, not a multiple of it.
-    if measure is None or since[-1] / measure > 1e6:
+    if measure is None or _is_off(since / measure).any():
         return "they have no common step, so round them to multiples of the one you mean"
     fitting = measure / math.ceil(measure / dt * (1 - 1e-9))
     return f"build the network with dt={float(f'{fitting:.12g}')!r}"

@@ -16,7 +16,7 @@ MEMORY = 20
 """Pairs of steps and gradient changes that are kept: more than the usual 5 to 10, because an
 evaluation, a roll-out and its backward pass, costs far more than the memory's inner products."""
 _ARMIJO, _WOLFE = 1e-4, 0.9  # Nocedal and Wright (2006), section 3.1, for quasi-Newton directions
-_TRIALS = 30  # halvings of a step: 2⁻³⁰ of it is nothing
+_TRIALS = 30  # of one line search; an ordinary one takes one or two
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def line_search(
 ) -> Point:
     """Return a point along a descent direction that satisfies the strong Wolfe conditions.
 
-    A step whose loss is not finite is too long: it is halved until the loss is finite.
+    A step whose loss is not finite is too long: it is quartered until the loss is finite.
 
     Args:
         function: the loss.
@@ -159,7 +159,7 @@ def _between(a: float, fa: float, da: float, b: float, fb: float, db: float) -> 
     """Return the minimum of the cubic through both ends, kept a tenth away from them."""
     middle = 0.5 * (a + b)
     if not (math.isfinite(fb) and math.isfinite(db)):
-        return middle
+        return a + 0.25 * (b - a)  # a wall of infinity: a step may be 4³⁰ times too long
     d1 = da + db - 3.0 * (fa - fb) / (a - b)
     square = d1 * d1 - da * db
     if square < 0.0:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-_ENTRY = 0.01
-"""A parameter's squared share of the undetermined directions from which on it is undetermined.
-Shares of determined parameters are rounding, 1e−16 over a gap of 1e−14, squared; those of
-parameters in a relation are of the order of 1/(parameters in it)."""
+_SHARE, _SHARE_OF_ROUNDING = 1e-6, 1e3
+"""A parameter's squared share of the undetermined directions from which on it is undetermined:
+this, or so many ε of the network. In exact arithmetic any share would do, and true ones are small
+where a parameter multiplies a difference of large columns, as D does with a trainable stencil.
+Those of determined parameters are rounding of J, 10 ε, over the root of the next eigenvalue,
+squared: 1e-2·ε at an eigenvalue as small as 1e4·ε."""
 
 _RATIO = 1e-3
 """Agreement of relative changes that makes a relation a product: of two derivatives that are equal
@@ -73,7 +75,8 @@ def analyse(
     seen = values > max(least, (100 * precision_of_numbers) ** 2)
     unseen = vectors[:, ~seen]
     shares = (unseen**2).sum(axis=1)
-    open_entries = (shares > _ENTRY) | ~alive
+    least_share = max(_SHARE, _SHARE_OF_ROUNDING * precision_of_numbers)
+    open_entries = (shares > least_share) | ~alive
     # A direction spread over more entries than that leaves its largest ones open all the same.
     for direction in unseen.T:
         open_entries |= np.abs(direction) >= 0.5 * np.abs(direction).max()

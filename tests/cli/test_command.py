@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -37,12 +37,16 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_help_is_there_within_a_second() -> None:
-    # The best of five, since other processes share the machine.
+    # Of processor time, since other processes share the machine, and the best of five.
+    def used() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
+
     best = float("inf")
     for _ in range(5):
-        began = time.perf_counter()
+        began = used()
         run_python("from pdenet.cli import main; main(['--help'])")
-        best = min(best, time.perf_counter() - began)
+        best = min(best, used() - began)
     assert best < 1.0
 
 
