@@ -71,7 +71,7 @@ def text(expr: sp.Basic) -> str:
     """
     if isinstance(expr, sp.Eq):
         return f"{text(expr.lhs)} = {text(expr.rhs)}"
-    plain = str(_Text().doprint(expr))
+    plain = str(_Text({"full_prec": False}).doprint(expr))
     plain = re.sub(r"\*\*([234])(?![\d.])", lambda m: _SUPERSCRIPTS[m.group(1)], plain)
     return plain.replace("**", "^").replace("*", " ")
 

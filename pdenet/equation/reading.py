@@ -75,7 +75,10 @@ def _canonical_symbols(equation: sp.Eq) -> sp.Eq:
                 f"symbols stand for real numbers; got {symbol} with complex assumptions in "
                 f"{equation}; split real and imaginary parts into two fields"
             )
-        table[symbol] = canonical_symbol(check_name(symbol.name, "symbol"))
+        canonical = canonical_symbol(check_name(symbol.name, "symbol"))
+        # A symbol put in its own place would make SymPy multiply 0.1 (u_xx + u_yy) out.
+        if symbol != canonical:
+            table[symbol] = canonical
     left, right = (_with_symbols(side, table) for side in equation.args)
     for side in (left, right):
         if side.has(sp.I):

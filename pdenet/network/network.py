@@ -33,7 +33,7 @@ from pdenet.network.options import (
     with_arrays,
 )
 from pdenet.network.products import Tensors
-from pdenet.network.readback import Reading, read_back
+from pdenet.network.readback.reading import Reading, read_back
 
 
 class Network(nn.Module):

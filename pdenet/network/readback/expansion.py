@@ -24,7 +24,7 @@ import sympy as sp
 
 from pdenet.discrete import stencils
 from pdenet.discrete.stencils import MAX_ACCURACY, MAX_ORDER, Stencil
-from pdenet.network.decimals import SIMPLE_DIGITS, exact, simplest
+from pdenet.network.readback.decimals import SIMPLE_DIGITS, exact, simplest
 from pdenet.network.structure import Kernel
 
 # A contribution whose largest weight is below so many roundings of the kernel's largest weight is

@@ -11,32 +11,31 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any  # values are numbers, or arrays of numbers or expressions
+from typing import Any  # values are numbers, or arrays of numbers or expressions
 
 import numpy as np
 import sympy as sp
 import torch
-from sympy.core.function import AppliedUndef
 
-from pdenet.discrete import stencils
 from pdenet.discrete.boundary import boundary_parameters, resolve
-from pdenet.discrete.scheme import ACCURACY, DT, SPACING, discretise
-from pdenet.discrete.stencils import MAX_ORDER, Stencil
-from pdenet.equation.functions import FUNCTIONS
+from pdenet.discrete.scheme import DT, SPACING
 from pdenet.equation.pde import PDE
 from pdenet.equation.rates import fields_in
 from pdenet.equation.symbols import TIME, Component, D, Entry, Index, canonical_symbol
 from pdenet.equation.system import ARGUMENT, FREE_INDEX
-from pdenet.equation.values import bind
-from pdenet.errors import GridError, NetworkError, SchemeError, ValuesError
-from pdenet.network.decimals import exact, shortest, simplest, with_decimals
-from pdenet.network.equations import Sum, equations
-from pdenet.network.expansion import Expansion, Part, expand_kernel
-from pdenet.network.polynomials import fit_polynomial
+from pdenet.errors import NetworkError
+from pdenet.network.readback.decimals import exact, shortest, simplest, with_decimals
+from pdenet.network.readback.equations import Sum, equations
+from pdenet.network.readback.expansion import Expansion, Part, expand_kernel
+from pdenet.network.readback.matching import (
+    CENTRAL,
+    matching_space,
+    spaces_of,
+    spaces_of_divergence,
+)
+from pdenet.network.readback.polynomials import fit_polynomial
+from pdenet.network.readback.product_rule import derivative, is_readable, split
 from pdenet.network.structure import Factor, Flux, Kernel, LayerProduct, LayerTerm
-
-if TYPE_CHECKING:
-    from pdenet.network.network import Network
 
 _LETTERS = "jklmnopqrsabcdefgh"
 # In place of the axis of a face: the kernel acts on a product, as that of a divergence does.
@@ -69,8 +68,9 @@ class Reading:
             `h_y`, `h_z` and the time step `dt` where terms of the scheme hold them.
         leftover: what no stencil explains; empty for a network as it was built.
         space: the space discretisation with which a solver for `pde` takes the network's step, and
-            None where there is none: after training kernels may be of several accuracies, means at
-            faces have no counterpart, and conditions `Free` go with the equation's order.
+            None where there is none: after training kernels may be of several accuracies or partly
+            unexplained, means at faces have no counterpart, and conditions `Free` go with the
+            equation's order, which terms of the scheme raise.
     """
 
     pde: PDE
@@ -93,7 +93,7 @@ class Reading:
         return self.pde._repr_latex_()
 
 
-def read_back(network: Network) -> Reading:
+def read_back(network: Readable) -> Reading:
     """Return the equation of a network; see `Network.to_equation`.
 
     Raises:
@@ -104,7 +104,7 @@ def read_back(network: Network) -> Reading:
         return _Readback(network).reading()
 
 
-def _check_finite(network: Network) -> None:
+def _check_finite(network: Readable) -> None:
     for name, tensor in network.block.state_dict().items():
         if isinstance(tensor, torch.Tensor) and not torch.isfinite(tensor).all():
             raise NetworkError(
@@ -114,7 +114,7 @@ def _check_finite(network: Network) -> None:
 
 
 class _Readback:
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Readable) -> None:
         self.network = network
         self.block = block = network.block
         self.structure = block.structure
@@ -123,7 +123,7 @@ class _Readback:
         self.eps = float(torch.finfo(network.dtype).eps)
         self.nodes = network.grid.nodes(network.boundary)
         self.coordinates = [canonical_symbol(name) for name in (TIME, *self.axes)]
-        self.spaces = {*ACCURACY, "nine_point"}
+        self.spaces = CENTRAL
         self.kernels: dict[tuple[int, int | None], Expansion] = {}
         self.values: dict[str, Any] = {}
         self.taken = {TIME, *self.axes, *block.coefficients, *block.entries}
@@ -148,9 +148,6 @@ class _Readback:
         rates = {info.name: info.rate_of for info in self.structure.fields if info.rate_of}
         made = equations(fields, rates, sums, self.taken)
         pde = PDE(*made)
-        # SymPy multiplies 0.1 (u_xx + u_yy) out when it builds it anew: the equations are shown
-        # as they were grouped.
-        pde.equations = made
         values = {p.name: self.values[p.name] for p in pde.parameters}
         conditions = {}
         if pde.fields == tuple(fields):
@@ -162,7 +159,8 @@ class _Readback:
             for (k, _), one in sorted(self.kernels.items(), key=lambda item: item[0][0])
             if one.relative
         )
-        return Reading(pde, values, leftover, self._space(pde, values))
+        space = None if leftover else matching_space(self.network, pde, values, self.spaces)
+        return Reading(pde, values, leftover, space)
 
     # -- what names mean --------------------------------------------------------------------------
 
@@ -295,12 +293,12 @@ class _Readback:
             made = [
                 (number * n, derived)
                 for number, one in inner
-                for n, derived in _derivative(one, part.derivative, self.coordinates[1:])
+                for n, derived in derivative(one, part.derivative, self.coordinates[1:])
             ]
-            if not all(_is_readable(one) for _, one in made):
+            if not all(is_readable(one) for _, one in made):
                 self.kernels[key] = self.kernels[key].without(part)
                 continue
-            self.spaces &= _spaces_of_divergence(part)
+            self.spaces &= spaces_of_divergence(part)
             scale = part.amount * self._spacings(kernel, part)
             yield from ((scale * n, one) for n, one in made)
 
@@ -328,9 +326,9 @@ class _Readback:
         if fields_in(prefactor) or not product.factors:
             # Reactions are sums of terms; a polynomial in the coordinates is one coefficient.
             prefactor = sp.expand_mul(prefactor, deep=False)
-            prefactors = [_split(one) for one in sp.Add.make_args(prefactor)]
+            prefactors = [split(one) for one in sp.Add.make_args(prefactor)]
         else:
-            prefactors = [_split(prefactor)]
+            prefactors = [split(prefactor)]
         amount = shortest(self.block.numbers[product.number].item(), self.dtype)
         if amount == 0:
             return
@@ -342,7 +340,7 @@ class _Readback:
         sums = [self._factor(f, axis, at_face=False) for f in product.factors]
         sums += [self._factor(f, axis, at_face=True) for f in faces]
         for (number, before), *chosen in itertools.product(prefactors, *sums):
-            size, scale = _split(sp.Mul(*(size for size, _ in chosen)))
+            size, scale = split(sp.Mul(*(size for size, _ in chosen)))
             factors = self._apart([one for _, one in chosen], letters)
             yield amount * number * size, sp.Mul(before, scale, *entries, *factors)
 
@@ -358,7 +356,7 @@ class _Readback:
         kernel = self.structure.kernels[factor.kernel]
         made = []
         for part in self._expansion(factor.kernel, axis if at_face else None).parts:
-            self.spaces &= _spaces(part, axis, at_face)
+            self.spaces &= spaces_of(part, axis, at_face)
             one = field
             for symbol, order in zip(self.coordinates[1:], part.derivative, strict=True):
                 if order:
@@ -405,119 +403,6 @@ class _Readback:
             self.deltas[size] = self._free("delta")
             self.values[self.deltas[size]] = np.eye(size)
         return canonical_symbol(self.deltas[size])
-
-    # -- the scheme -------------------------------------------------------------------------------
-
-    def _space(self, pde: PDE, values: Mapping[str, Any]) -> str | None:
-        """Return the discretisation that has the network's stencils and its ghost nodes."""
-        network = self.network
-        if pde.fields != tuple(f.name for f in self.structure.fields):
-            return None  # conditions on u imply those on u_t only while it is one
-        try:
-            system = bind(pde.system, values, values).system
-        except ValuesError:
-            return None  # an array of a coefficient is differentiated
-        for space in (*ACCURACY, "nine_point"):
-            if space not in self.spaces:
-                continue
-            try:
-                scheme = discretise(system, network.grid, network.boundary, space, network.stepper)
-            except (GridError, SchemeError):
-                continue
-            own = self.block.padding.closures
-            pairs = [
-                (mine, theirs)
-                for name in own
-                for one, other in zip(own[name], scheme.closures[name], strict=True)
-                for mine, theirs in zip(one, other, strict=True)
-            ]
-            # The rule of the first ghost node tells the degree of an extrapolation.
-            if all(a.ghosts[:1] == b.ghosts[:1] for a, b in pairs if a.ghosts and b.ghosts):
-                return space
-        return None
-
-
-def _spaces(part: Part, axis: int | None, at_face: bool) -> set[str]:
-    """Return the space discretisations in which a derivative has this stencil."""
-    derivative, stencil = part.derivative, part.stencil
-    everything = {*ACCURACY, "nine_point"}
-    if at_face:
-        assert axis is not None
-        rest = tuple(0 if a == axis else p for a, p in enumerate(derivative))
-        made = stencils.staggered(derivative[axis], 2, 1, axis, len(derivative))
-        made = made @ stencils.for_derivative(rest, 2) if any(rest) else made
-        return everything if derivative[axis] % 2 and made == stencil else set()
-    if axis is not None:
-        is_own = derivative[axis] % 2 == 0 and _is(stencil, derivative, 2)
-        return everything if is_own else set()
-    if part.is_nine_point:
-        return {"nine_point"}
-    found = {space for space, accuracy in ACCURACY.items() if _is(stencil, derivative, accuracy)}
-    if "central2" in found and derivative not in ((2, 0), (0, 2)):
-        found.add("nine_point")
-    return found
-
-
-def _spaces_of_divergence(part: Part) -> set[str]:
-    """The same for the derivative of a product, which every discretisation takes centrally."""
-    is_own = sum(part.derivative) == 1 and _is(part.stencil, part.derivative, 2)
-    return {*ACCURACY, "nine_point"} if is_own else set()
-
-
-def _derivative(
-    expr: sp.Expr, orders: Sequence[int], coordinates: Sequence[sp.Symbol]
-) -> list[tuple[sp.Rational, sp.Expr]]:
-    """Return ∂^orders of a product: one derivative as a divergence, more by the product rule.
-
-    Returns:
-        Pairs of a number and what it is multiplied by.
-    """
-    steps = [c for c, order in zip(coordinates, orders, strict=True) for _ in range(order)]
-    made = expr.replace(sp.Abs, _Modulus)
-    for coordinate in steps[:-1]:
-        made = sp.diff(made, coordinate)
-    made = sp.expand_mul(made.replace(_Modulus, sp.Abs))
-    pairs = [_split(one) for one in sp.Add.make_args(made) if one != 0]
-    if not steps:
-        return pairs
-    return [(number, D(one, steps[-1])) for number, one in pairs if one.has(steps[-1])]
-
-
-class _Modulus(sp.Function):
-    """|a| of a real a; SymPy's own derivative is that of a complex one."""
-
-    def fdiff(self, argindex: int = 1) -> sp.Expr:
-        """Return the sign."""
-        return sp.sign(self.args[0])
-
-
-def _is_readable(expr: sp.Expr) -> bool:
-    """Tell whether the language has all derivatives and functions of a product's derivative."""
-    orders = [sum(count for _, count in d.variable_count) for d in expr.atoms(sp.Derivative)]
-    known = (*FUNCTIONS.values(), AppliedUndef)
-    functions = expr.atoms(sp.Function)
-    return max(orders, default=0) <= MAX_ORDER and all(isinstance(f, known) for f in functions)
-
-
-def _is(stencil: Stencil, derivative: tuple[int, ...], accuracy: int) -> bool:
-    return stencil == stencils.for_derivative(derivative, accuracy)
-
-
-def _split(expr: sp.Expr) -> tuple[sp.Rational, sp.Expr]:
-    """Split an expression into a rational number and the rest; constants such as √2 are rounded."""
-    if expr.has(sp.zoo, sp.oo, -sp.oo, sp.nan):
-        raise NetworkError(
-            f"an equation has finite coefficients; got {expr} from the network's numbers; change "
-            "the number that is divided by"
-        )
-    number, rest = expr.as_coeff_Mul()
-    factors = []
-    for factor in sp.Mul.make_args(rest):
-        if factor.is_number:
-            number *= factor if factor.is_Rational else exact(float(factor))
-        else:
-            factors.append(factor)
-    return number, sp.Mul(*factors)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

@@ -12,7 +12,7 @@ import sympy as sp
 
 from pdenet.equation.rates import field_name, fields_in
 from pdenet.equation.symbols import TIME, Component, D, canonical_symbol
-from pdenet.network.decimals import with_decimals, written
+from pdenet.network.readback.decimals import with_decimals, written
 
 
 class Sum:

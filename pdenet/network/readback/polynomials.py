@@ -18,7 +18,7 @@ import numpy as np
 import sympy as sp
 
 from pdenet.equation.symbols import canonical_symbol
-from pdenet.network.decimals import SIMPLE_DIGITS, exact, simplest
+from pdenet.network.readback.decimals import SIMPLE_DIGITS, exact, simplest
 
 MAX_DEGREE = 4
 """The largest total degree. sin(x) on [−1, 1] is 5·10⁻⁴ away from every polynomial of degree 4."""
