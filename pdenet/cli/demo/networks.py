@@ -102,7 +102,8 @@ def _compared(case: _Case, photo: np.ndarray) -> tuple[Check, np.ndarray]:
     net = Network(
         pde, grid, case.boundary, steps=steps, dt=solver.dt, dtype=torch.float64, **options
     )
-    state = np.stack([photo, *np.zeros((len(net.components) - 1, *photo.shape))])
+    state = np.zeros((len(net.components), *photo.shape))
+    state[0] = photo
     # With the values that the walls prescribe; a network prescribes them from its first step on.
     state = solver.initial_state(state)
     with torch.no_grad():

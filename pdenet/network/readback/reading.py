@@ -29,6 +29,7 @@ from pdenet.network.readback.equations import Sum, equations
 from pdenet.network.readback.expansion import Expansion, Part, expand_kernel
 from pdenet.network.readback.matching import (
     CENTRAL,
+    Readable,
     matching_space,
     spaces_of,
     spaces_of_divergence,
