@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
@@ -20,6 +21,15 @@ def _subscript(derivative: sp.Derivative) -> str:
 
 class _Text(StrPrinter):
     printmethod = "_pdenet_text"  # no class has it: all printing is decided here
+    _default_settings: ClassVar = {
+        **StrPrinter._default_settings,
+        "full_prec": False,
+        "digits": None,
+    }
+
+    def _print_Float(self, expr: sp.Float) -> str:
+        digits = self._settings["digits"]
+        return f"{float(expr):.{digits}g}" if digits else str(super()._print_Float(expr))
 
     def _print_Derivative(self, expr: sp.Derivative) -> str:
         inner = self._print(expr.expr)
@@ -59,8 +69,12 @@ class _Latex(LatexPrinter):
         return str(super()._print_Function(expr, exp))
 
 
-def text(expr: sp.Basic) -> str:
+def text(expr: sp.Basic, digits: int | None = None) -> str:
     """Return an expression or an equation as one line of text.
+
+    Args:
+        expr: the expression or equation.
+        digits: how many significant digits decimal numbers are shown with; by default all.
 
     Example:
         >>> from pdenet.equation.symbols import coordinates, fields
@@ -70,8 +84,8 @@ def text(expr: sp.Basic) -> str:
         'u_t = -u u_x'
     """
     if isinstance(expr, sp.Eq):
-        return f"{text(expr.lhs)} = {text(expr.rhs)}"
-    plain = str(_Text({"full_prec": False}).doprint(expr))
+        return f"{text(expr.lhs, digits)} = {text(expr.rhs, digits)}"
+    plain = str(_Text({"digits": digits}).doprint(expr))
     plain = re.sub(r"\*\*([234])(?![\d.])", lambda m: _SUPERSCRIPTS[m.group(1)], plain)
     return plain.replace("**", "^").replace("*", " ")
 

@@ -184,7 +184,9 @@ class Contraction:
         size = dict(zip(weight.letters, weights.shape, strict=True))
         order = [weight.letters.index(c) for c in (*groups, *made, *summed)]
         num_groups, num_summed, num_made = (
-            math.prod(size[c] for c in letters) for letters in (groups, summed, made)
+            # A list: torch.compile does not follow a generator inside another.
+            math.prod([size[c] for c in letters])
+            for letters in (groups, summed, made)
         )
         kernel = weights.permute(order).reshape(
             num_groups * num_made, num_summed, *(1,) * self.dimension

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import sympy as sp
+
 from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.steppers import RungeKutta, Stepper
+from pdenet.equation.symbols import canonical_symbol
+from pdenet.equation.system import ARGUMENT
 from pdenet.network.block import Block
 from pdenet.network.contraction import Operand, Step
 from pdenet.network.features import Support
 from pdenet.network.layers import FaceDivergence, KernelDivergence, StackedTerms
 from pdenet.network.products import STACK, FactorStack, StackedProduct
-from pdenet.network.structure import Structure
+from pdenet.network.readback.polynomials import fit_polynomial
 
 # More names than this are counted instead.
 _MAX_NAMES = 6
@@ -27,135 +31,157 @@ def describe(block: Block, boundary: Boundary, stepper: Stepper, steps: int) -> 
         stepper: the stepper.
         steps: how many steps a forward pass takes.
     """
-    lines = [f"padding {_padding(block.structure, boundary)}"]
-    for support, rows in block.banks.rows.items():
-        lines.append(_bank(block, support, len(rows)))
-    for info, layers in zip(block.structure.fields, block.layers, strict=True):
-        lines.append(f"∂{info.name}/∂t" + ("" if layers else " = 0"))
-        for layer in layers:
-            lines += [f"  {line}" for line in _layer(block.structure, layer)]
-    stages = f"{stepper.stages} evaluations" if stepper.stages > 1 else "skip connection u + dt F"
-    if not isinstance(stepper, RungeKutta):
-        stages = "u and u_t by turns"
-    lines.append(f"{stepper.name}: {stages}; {steps} step{'s' if steps > 1 else ''}")
-    weights = sum(p.numel() for p in block.parameters())
-    lines.append(f"{weights:,} trainable numbers" if weights else "nothing is trainable")
-    return lines
+    return _Description(block).lines(boundary, stepper, steps)
 
 
-def _padding(structure: Structure, boundary: Boundary) -> str:
-    widths = (f"{w} along {a}" for a, w in zip(structure.axes, structure.width, strict=True) if w)
-    return f"{', '.join(widths) or 'none'}, by {boundary!r}"
+class _Description:
+    """The block, with what its arrays hold and letters for what is made on the way."""
 
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.structure = block.structure
+        self.letters = iter("abcefghlmopqrsvw")  # not those of coordinates, indices and the stack
+        nodes = [block.nodes[axis].detach().cpu().numpy().ravel() for axis in self.structure.axes]
+        dtype = str(block.numbers.dtype).removeprefix("torch.")
+        self.maps: dict[sp.Symbol, sp.Expr] = {}
+        for k, (name, tensor) in enumerate(block.maps.items()):
+            found = fit_polynomial(tensor.detach().cpu().numpy(), self.structure.axes, nodes, dtype)
+            symbol = canonical_symbol(name)
+            self.maps[symbol] = canonical_symbol(f"array{k}") if found is None else found
 
-def _bank(block: Block, support: Support, count: int) -> str:
-    size = block.structure.slices[support.field]
-    components = size.stop - size.start
-    shape = "×".join(str(n) for n in reversed(support.shape))
-    shared = f", shared by {components} components" if components > 1 else ""
-    where = ""
-    if support.window.axes:
-        at_faces = support.window.before != support.window.after
-        along = ", ".join(block.structure.axes[axis] for axis in support.window.axes)
-        where = f" at the {'faces' if at_faces else 'nodes and one more'} along {along}"
-    names = _kernel_names(block, support)
-    kernels = "kernel" if count == 1 else "kernels"
-    text = f"convolution {shape} of {support.field}, 1 → {count} {kernels}"
-    return f"{text} ({names}){shared}{where}"
+    def lines(self, boundary: Boundary, stepper: Stepper, steps: int) -> list[str]:
+        lines = [f"padding {self._padding(boundary)}"]
+        for support, rows in self.block.banks.rows.items():
+            lines.append(self._bank(support, len(rows)))
+        fields = self.structure.fields
+        for info, layers in zip(fields, self.block.layers, strict=True):
+            lines.append(f"∂{info.name}/∂t" + ("" if layers else " = 0"))
+            for layer in layers:
+                lines += [f"  {line}" for line in self._layer(layer)]
+        stages = f"{stepper.stages} evaluations" if stepper.stages > 1 else "u + dt ∂u/∂t, a skip"
+        if not isinstance(stepper, RungeKutta):
+            stages = "u and u_t by turns"
+        lines.append(f"{stepper.name}: {stages}; {steps} step{'s' if steps > 1 else ''}")
+        weights = sum(p.numel() for p in self.block.parameters())
+        lines.append(f"{weights:,} trainable numbers" if weights else "nothing is trainable")
+        return lines
 
+    def _padding(self, boundary: Boundary) -> str:
+        axes = zip(self.structure.axes, self.structure.width, strict=True)
+        return f"{', '.join(f'{w} along {a}' for a, w in axes if w) or 'none'}, by {boundary!r}"
 
-def _kernel_names(block: Block, support: Support) -> str:
-    made = []
-    for row in block.banks.rows[support]:
-        names = list(dict.fromkeys(block.structure.kernels[k].name for k in row.kernels))
-        made.append(" + ".join(names) + (" in one" if len(names) > 1 else ""))
-    return _listed(made)
+    def _bank(self, support: Support, count: int) -> str:
+        size = self.structure.slices[support.field]
+        components = size.stop - size.start
+        shape = "×".join(str(n) for n in reversed(support.shape))
+        shared = f", shared by {components} components" if components > 1 else ""
+        where = ""
+        if support.window.axes:
+            at_faces = support.window.before != support.window.after
+            along = ", ".join(self.structure.axes[axis] for axis in support.window.axes)
+            where = f" at the {'faces' if at_faces else 'nodes and one more'} along {along}"
+        kernels = "kernel" if count == 1 else "kernels"
+        text = f"convolution {shape} of {support.field}, 1 → {count} {kernels}"
+        return f"{text} ({self._kernel_names(support)}){shared}{where}"
 
+    def _kernel_names(self, support: Support) -> str:
+        made = []
+        for row in self.block.banks.rows[support]:
+            names = list(dict.fromkeys(self.structure.kernels[k].name for k in row.kernels))
+            made.append(" + ".join(names) + (" in one" if len(names) > 1 else ""))
+        return _listed(made)
 
-def _layer(structure: Structure, layer: StackedTerms) -> list[str]:
-    if layer.folded is not None:
-        return ["+ that convolution, coefficients in its kernel"]
-    lines: list[str] = []
-    others = []
-    for divergence in layer.divergences:
-        made, name = _divergence(structure, divergence)
-        lines += made
-        others.append(name)
-    return lines + _product(structure, layer.product, [", ".join(others)] if others else [], "+ ")
+    # -- layers -----------------------------------------------------------------------------------
 
+    def _layer(self, layer: StackedTerms) -> list[str]:
+        if layer.folded is not None:
+            support, place = layer.folded
+            row = self.block.banks.rows[support][place]
+            names = dict.fromkeys(self.structure.kernels[k].name for k in row.kernels)
+            return [f"+ {support.field} under {' + '.join(names)}, coefficients in the kernel"]
+        lines: list[str] = []
+        others = []
+        for divergence in layer.divergences:
+            made, name = self._divergence(divergence)
+            lines += made
+            others.append(name)
+        flux = [", ".join(others)] if others else []
+        return lines + self._product(layer.product, flux, "+ ")[0]
 
-def _divergence(
-    structure: Structure, divergence: FaceDivergence | KernelDivergence
-) -> tuple[list[str], str]:
-    """Return the operations of a flux, and the name of its divergence."""
-    lines = [f"  {line}" for line in _product(structure, divergence.nodes, [], "")]
-    if isinstance(divergence, KernelDivergence):
-        names = [structure.kernels[k].name for k in divergence.kernels]
-        kernel = structure.kernels[divergence.kernels[0]]
-        shape = "×".join(str(n) for n in reversed(kernel.shape))
-        lines.append(f"  convolution {shape} of that, 1 → {len(names)} kernels ({_listed(names)})")
-        return ["flux", *lines], f"the flux's derivatives {_listed(names)}"
-    axis = structure.axes[divergence.flux.axis]
-    faces = "".join(f" · {_factor(structure, f)}" for f in divergence.faces)
-    lines.append(f"  mean over the faces{faces}, then difference / h")
-    return [f"flux along {axis}", *lines], f"the flux along {axis}"
+    def _divergence(self, divergence: FaceDivergence | KernelDivergence) -> tuple[list[str], str]:
+        """Return the operations of a flux, and the name of its divergence."""
+        lines, made = self._product(divergence.nodes, [], "")
+        if isinstance(divergence, KernelDivergence):
+            kernel = self.structure.kernels[divergence.kernels[0]]
+            names = [self.structure.kernels[k].name for k in divergence.kernels]
+            shape = "×".join(str(n) for n in reversed(kernel.shape))
+            count = f"{len(names)} kernel{'s' if len(names) > 1 else ''}"
+            lines.append(f"convolution {shape} of {made}, 1 → {count} ({_listed(names)})")
+            return lines, _listed([f"{made}_{name}" for name in names])
+        axis = self.structure.axes[divergence.flux.axis]
+        faces = "".join(f" · {self._factor(f)}" for f in divergence.faces)
+        letter = next(self.letters, "the flux")
+        lines.append(f"{letter} = difference along {axis} of mean({made}) over faces{faces}")
+        return lines, letter
 
+    def _product(
+        self, product: StackedProduct, others: Sequence[str], sign: str
+    ) -> tuple[list[str], str]:
+        """Return the operations of a contraction, one a line, and the name of its result."""
+        names = ["number" if len(product.products) == 1 else "numbers"]
+        if product.maps:
+            names.append(_listed([str(m.expr.xreplace(self.maps)) for m in product.maps]))
+        names += [_listed(w.names) for w in product.weights]
+        names += [self._factor(factor) for factor in product.factors]
+        names += others
+        contraction = product.contraction
+        # Products of numbers with weights are made once and not worth a line of their own.
+        shown = [step for step in contraction.steps if step.kind != "weights"]
+        lines = []
+        for step in contraction.steps:
+            left, right = names[step.first], names[step.second]
+            if step.kind == "weights":
+                names.append(right if left.startswith("number") else left)
+                continue
+            text = _step(contraction.operands, contraction.sizes, step, left, right)
+            is_last = step is shown[-1]
+            names.append(text if is_last and sign else next(self.letters, "it"))
+            lines.append(f"{sign}{text}" if is_last and sign else f"{names[-1]} = {text}")
+        return lines or ([f"{sign}{names[-1]}"] if sign else []), names[-1]
 
-def _product(
-    structure: Structure, product: StackedProduct, others: Sequence[str], sign: str
-) -> list[str]:
-    """Return the operations of a contraction, one a line, by the names of what is contracted."""
-    names = ["number" if len(product.products) == 1 else "numbers"]
-    names += [_listed([str(m.expr) for m in product.maps])] if product.maps else []
-    names += [_listed(w.names) for w in product.weights]
-    names += [_factor(structure, factor) for factor in product.factors]
-    names += others
-    contraction = product.contraction
-    lines = []
-    for step in contraction.steps:
-        left, right = names[step.first], names[step.second]
-        text, made = _step(contraction.operands, contraction.sizes, step, left, right)
-        names.append(made)
-        lines.append(text)
-    if not lines:
-        lines = [names[0]]
-    # Products of numbers with weights are made once and not worth a line of their own.
-    lines = [line for line in lines if line]
-    if lines:
-        lines[-1] = sign + lines[-1]
-    return lines or [f"{sign}{names[-1]}"]
+    def _factor(self, factor: FactorStack) -> str:
+        if factor.kernels == (None,):
+            made = factor.field
+        else:
+            names = [self.structure.kernels[k].name for k in factor.kernels if k is not None]
+            made = _listed([f"{factor.field}_{name}" for name in names])
+        if factor.function is None:
+            return made
+        return str(factor.function.expr).replace(ARGUMENT.name, made)
 
 
 def _step(
     operands: Sequence[Operand], sizes: dict[str, int], step: Step, left: str, right: str
-) -> tuple[str, str]:
+) -> str:
     first, second = operands[step.first], operands[step.second]
 
     def channels(letters: str) -> int:
-        return math.prod(sizes[c] for c in letters)
+        return math.prod([sizes[c] for c in letters])
 
-    if step.kind == "weights":
-        return "", right if left.startswith("number") else left
     if step.kind == "convolution":
         weight, values = (left, right) if second.is_spatial else (right, left)
         operand = second if second.is_spatial else first
         taken, given = channels(operand.letters), channels(step.result.letters)
-        what = f"1×1 convolution {taken} → {given} ({weight})"
-        return f"{what} of {values}", "the result"
+        return f"1×1 convolution {taken} → {given} ({weight}) of {values}"
     summed = set(first.letters + second.letters) - set(step.result.letters)
     tail = f", summed over {'terms' if summed == {STACK} else 'components'}" if summed else ""
     count = channels(step.result.letters + "".join(summed))
     channel = "channel" if count == 1 else "channels"
-    return f"product of {left} and {right}, {count} {channel}{tail}", "the product"
+    return f"{_grouped(left)} · {_grouped(right)}, {count} {channel}{tail}"
 
 
-def _factor(structure: Structure, factor: FactorStack) -> str:
-    if factor.kernels == (None,):
-        made = factor.field
-    else:
-        names = [structure.kernels[k].name for k in factor.kernels if k is not None]
-        made = _listed([f"{factor.field}_{name}" for name in names])
-    return f"{factor.function.expr}({made})" if factor.function is not None else made
+def _grouped(name: str) -> str:
+    return f"({name})" if " " in name else name
 
 
 def _listed(names: Sequence[str]) -> str:

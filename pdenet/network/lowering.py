@@ -48,7 +48,7 @@ class Lowered:
         coefficients: the tensors, shape `(*indices)` or `(*indices, *space)`, and the coefficient
             functions, shape `(*space)` with axes of length 1 where they do not depend on one.
         entries: coefficients whose entries are expressions in t or in symbols.
-        maps: the arrays that were computed from coordinates, by names "map_0" and so on.
+        maps: the arrays that were computed from coordinates, by names "_map_0" and so on.
         functions: the names among `coefficients` that are coefficient functions.
     """
 
@@ -236,7 +236,8 @@ class _Lowering:
         for name, known in self.tables.maps.items():
             if known.shape == array.shape and np.array_equal(known, array):
                 return canonical_symbol(name)
-        name = f"map_{len(self.tables.maps)}"
+        # No name of a user begins with an underscore.
+        name = f"_map_{len(self.tables.maps)}"
         self.tables.maps[name] = array
         return canonical_symbol(name)
 

@@ -116,7 +116,7 @@ class Network(nn.Module):
         scheme = scheme.with_dt(self.dt)
         lowered = lower(scheme, bound, names)
         if trainable is True:
-            names |= {*lowered.symbols, *lowered.coefficients, STENCILS}
+            names = {*lowered.symbols, *lowered.coefficients, STENCILS}
         check_names(names, {*lowered.symbols, *lowered.coefficients, STENCILS})
         self.grid = grid
         self.boundary = boundary

@@ -125,7 +125,8 @@ def with_arrays(
             raise NetworkError(str(error)) from error
         shape = [n if a in axes else 1 for a, n in zip(grid.axes, grid.points, strict=True)]
         places = {n: mesh[n] for n in symbol_names(expr)}
-        full = np.broadcast_to(evaluate(expr, places), shape[::-1])
+        with np.errstate(all="ignore"):  # values that are not finite are refused by name
+            full = np.broadcast_to(evaluate(expr, places), shape[::-1])
         made[key] = np.array(full, dtype=np.float64).reshape([n for n in full.shape if n > 1])
     return made
 

@@ -24,7 +24,7 @@ from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.sides import Walls, prescribed_sides, rate_in_time
 from pdenet.equation.functions import symbol_names
 from pdenet.equation.symbols import TIME
-from pdenet.equation.values import Values
+from pdenet.equation.values import Values, as_numpy, is_tensor
 from pdenet.network.expression import Expression
 from pdenet.network.tensors import NamedTensors
 
@@ -50,6 +50,7 @@ class Padding(nn.Module):
             for name, pairs in scheme.closures.items()
         }
         self.sides = {name: prescribed_sides(scheme, name) for name in scheme.closures}
+        scheme = replace(scheme, closures=_numbers(scheme.closures))
         walls = Walls(scheme, NumpyArrays(np.dtype(np.float64)))
         walls.prepare(environment.constants(scheme, values))
         builder = _Builder(scheme, walls, dtype)
@@ -208,6 +209,20 @@ class _Builder:
 
 def _label(name: str, axis: int, end: int, axes_padded: int) -> str:
     return f"{name}_{axis}_{ENDS[end]}_{axes_padded}"
+
+
+def _numbers(
+    closures: Mapping[str, tuple[tuple[Closure, Closure], ...]],
+) -> dict[str, tuple[tuple[Closure, Closure], ...]]:
+    """Return closures whose values that are tensors are arrays: a network has its own tensors."""
+
+    def number(one: Closure) -> Closure:
+        return replace(one, value=as_numpy(one.value)) if is_tensor(one.value) else one
+
+    return {
+        name: tuple((number(low), number(high)) for low, high in pairs)
+        for name, pairs in closures.items()
+    }
 
 
 def _bare(one: Closure) -> Closure:

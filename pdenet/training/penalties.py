@@ -20,7 +20,8 @@ def smoothness(name: str, weight: float) -> Callable[[Mapping[str, torch.Tensor]
     Args:
         name: a parameter with at least one axis, such as a coefficient function c(x, y).
         weight: positive, in 1/(unit of c)²; it is weighed against the mean squared residual, see
-            `pdenet.fit`.
+            `pdenet.fit`. With noise= given there, 1/(N d²) expects neighbours to differ by d, N
+            being the number of measured values.
 
     Raises:
         FitError: a weight that is not positive; later, a name that the network does not have or

@@ -18,6 +18,9 @@ from pdenet.training.search import Found
 from pdenet.training.trajectories import Trajectory
 from pdenet.training.uncertainty import LOOSE, Analysis, analyse, relation
 
+_GROWN = 10.0
+"""Times the data: a wrong model that stays bounded errs by the size of the data, no more."""
+
 _AT_BOUND = 1e-6
 """Of the range, or of the start's distance from a single bound: the search then went as near to it
 as the map onto the range lets it, for the minimum lies on the bound or beyond."""
@@ -101,6 +104,19 @@ def report(
             "or use what was found with care"
         )
     raw = np.sqrt(squares / np.maximum(data.counts, 1))
+    converged, stopped = found.converged, found.stopped
+    ratios = raw / np.maximum(data.sizes, data.spreads)
+    if ratios.max() > _GROWN:
+        worst = int(ratios.argmax())
+        converged, stopped = False, "the predictions have grown far beyond the data"
+        messages.insert(
+            0,
+            "predictions of the size of the data were expected; got residuals "
+            f"{ratios[worst]:.1g} times as large as what was observed of {components[worst]!r}: at "
+            f"{_shown(values)} the roll-out with dt = {objective.model.dt:g} is unstable, and the "
+            "search found no way out; start from other values, keep them stable with bounds=, or "
+            "build the network with a smaller dt",
+        )
     reason = why_not(objective)
     analysis: Analysis | None = None
     num_determined = float(len(entries))
@@ -173,8 +189,8 @@ def report(
         loss=np.array(found.losses),
         best=found.best.loss,
         iterations=len(found.losses) - 1,
-        converged=found.converged,
-        stopped=found.stopped,
+        converged=converged,
+        stopped=stopped,
         level=level,
         bounds={name: (one.low, one.high) for name, one in objective.ranges.items()},
         num_values=total,
@@ -183,6 +199,14 @@ def report(
         notes=tuple(notes),
     )
     return made, messages
+
+
+def _shown(values: Mapping[str, np.ndarray]) -> str:
+    """Return the scalars among parameters as text, and the names of the others."""
+    return ", ".join(
+        f"{name} = {float(value):.4g}" if value.ndim == 0 else name
+        for name, value in values.items()
+    )
 
 
 def _notes(objective: Objective, trajectories: Sequence[Trajectory]) -> list[str]:

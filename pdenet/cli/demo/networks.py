@@ -122,7 +122,7 @@ def _learned(photo: np.ndarray) -> tuple[Check, tuple[Picture, ...], str]:
     length = len(photo) - 1
     exact = insulated_heat(photo, _TIMES, _TRUTH, (length, length))
     noise = np.random.default_rng(0).normal(0.0, _NOISE, (len(_TIMES), *photo.shape))
-    frames = np.stack(exact) + noise
+    frames = exact + noise
     grid = Grid(x=(0, length, len(photo)), y=(0, length, len(photo)))
     walls = Boundary(x=Neumann(0), y=Neumann(0))
     net = Network(

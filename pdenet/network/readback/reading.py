@@ -19,6 +19,7 @@ import torch
 
 from pdenet.discrete.boundary import boundary_parameters, resolve
 from pdenet.discrete.scheme import DT, SPACING
+from pdenet.equation import printing
 from pdenet.equation.pde import PDE
 from pdenet.equation.rates import fields_in
 from pdenet.equation.symbols import TIME, Component, D, Entry, Index, canonical_symbol
@@ -62,6 +63,8 @@ class Leftover:
 class Reading:
     """An equation as it was read from a network.
 
+    Printed, its numbers have six digits; `pde` has all of them.
+
     Attributes:
         pde: the equation, with numbers for its symbols.
         values: what `pde` and the boundary values need, by name: float64 arrays for coefficients,
@@ -80,7 +83,7 @@ class Reading:
     space: str | None
 
     def __str__(self) -> str:
-        lines = [str(self.pde)]
+        lines = [printing.text(equation, digits=6) for equation in self.pde.equations]
         for name, value in self.values.items():
             shape = np.shape(value)
             lines.append(f"{name}: {shape}" if shape else f"{name} = {value:.6g}")
@@ -197,7 +200,7 @@ class _Readback:
                 self.values[name] = array
                 self.shapes[name] = block.sizes_of(name)
         for name, tensor in block.maps.items():
-            self._read_function(name, self._free(name), _array(tensor), False)
+            self._read_function(name, self._free(name.strip("_")), _array(tensor), False)
         for name, rows in block.entries.items():
             self.shapes[name] = shape = block.sizes_of(name)
             entries = np.empty(len(rows), dtype=object)
