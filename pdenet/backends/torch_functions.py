@@ -56,8 +56,11 @@ _ELEMENTARY: dict[str, Any] = {
 _OTHERS: dict[str, Any] = {
     "abs": _of_both(torch.abs, abs),
     "sign": _of_both(torch.sign, lambda x: float(np.sign(x))),
-    "Max": fold(_of_both(torch.maximum, max)),
-    "Min": fold(_of_both(torch.minimum, min)),
+    # Of two arguments, or, from SymPy before 1.14, of a tuple of them.
+    "maximum": _of_both(torch.maximum, max),
+    "minimum": _of_both(torch.minimum, min),
+    "amax": lambda values, axis: fold(_of_both(torch.maximum, max))(*values),
+    "amin": lambda values, axis: fold(_of_both(torch.minimum, min))(*values),
     "heaviside": _of_both(torch.heaviside, lambda x, v: float(np.heaviside(x, v))),
     "less": _of_both(torch.lt, lambda a, b: a < b),
     "less_equal": _of_both(torch.le, lambda a, b: a <= b),

@@ -107,6 +107,8 @@ class Robin:
                     f"Robin(a, b, g) takes finite numbers a and b; got {name} = {number!r}; "
                     "only g may vary"
                 )
+            if isinstance(number, sp.Basic):  # no array takes SymPy's numbers
+                object.__setattr__(self, name, float(number))
         if self.a == 0 and self.b == 0:
             raise BoundaryError(
                 "Robin(a, b, g) means a u + b ∂u/∂n = g; got a = b = 0; give one of them a value"

@@ -19,7 +19,7 @@ from pdenet.discrete.ghosts import Side
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.functions import compile_expression, symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
-from pdenet.equation.values import as_numpy
+from pdenet.equation.values import as_numpy, is_tensor
 from pdenet.errors import BoundaryError, BoundaryWarning
 
 
@@ -174,7 +174,7 @@ class Walls:
         if isinstance(value, sp.Expr):
             made = self._evaluated(value, axis, end, t, axes_padded)
         elif np.ndim(value) == 0:
-            made = value if hasattr(value, "detach") else float(value)
+            made = self.arrays.asarray(value) if is_tensor(value) else float(value)
         else:
             shape = ghosts.side_shape(axis, self.scheme.grid.shape)
             made = ghosts.extend_side(

@@ -154,7 +154,7 @@ def choose(
         boundary: the boundary conditions.
         space: the space discretisation, or "auto".
         stepper: the stepper, or "auto".
-        mode: with "ignore" an ill-posed equation is let through.
+        mode: unless it is "refuse" an ill-posed equation is let through.
 
     Raises:
         IllPosedError: a stepper is to be found, and the equation's own growth rate is unbounded.
@@ -173,7 +173,7 @@ def choose(
     try:
         is_stable = probe(Stability(scheme, values)).dt > 0
     except IllPosedError:
-        if mode != "ignore":
+        if mode == "refuse":
             raise
         is_stable = True  # as stable as any other
     return scheme if is_stable else _with_stepper(system, grid, boundary, space, "rk4")

@@ -130,8 +130,9 @@ class FunctionTable(dict[str, Callable[..., Any]]):
 
 
 _NUMPY: dict[str, Any] = {
-    "Max": fold(np.maximum),
-    "Min": fold(np.minimum),
+    # From SymPy before 1.14, of a tuple of arrays of any shapes.
+    "amax": lambda values, axis: fold(np.maximum)(*values),
+    "amin": lambda values, axis: fold(np.minimum)(*values),
     "select": _select,
     "logical_and": Logical(np.logical_and),
     "logical_or": Logical(np.logical_or),

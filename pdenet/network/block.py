@@ -18,15 +18,12 @@ from pdenet.equation.symbols import TIME
 from pdenet.equation.values import Values
 from pdenet.network.expression import Expression
 from pdenet.network.features import Banks, Features, Window
-from pdenet.network.kernels import Kernels
+from pdenet.network.kernels import STENCILS, Kernels
 from pdenet.network.layers import StackedTerms
 from pdenet.network.lowering import Lowered
 from pdenet.network.padding import Padding
 from pdenet.network.products import StackedProduct, Tensors
 from pdenet.network.tensors import NamedTensors
-
-STENCILS = "stencils"
-"""The word that stands for all kernels among the names of what is trainable."""
 
 
 class Block(nn.Module):
@@ -44,7 +41,7 @@ class Block(nn.Module):
     Attributes:
         structure: which tensors are combined how; it holds no weight.
         kernels: the kernels on unit spacing, shape `(*space)` each.
-        numbers: the numbers of all terms, shape `(structure.num_numbers,)`.
+        numbers: the numbers of all terms, shape `(numbers,)`.
         symbols: the scalar parameters of the equation, 0-d.
         coefficients: tensors `(*indices)` or `(*indices, *space)`, and coefficient functions.
         maps: arrays that were computed from coordinates, axes of length 1 where they are constant.

@@ -63,7 +63,11 @@ class _Description:
             stages = "u and u_t by turns"
         lines.append(f"{stepper.name}: {stages}; {steps} step{'s' if steps > 1 else ''}")
         weights = sum(p.numel() for p in self.block.parameters())
-        lines.append(f"{weights:,} trainable numbers" if weights else "nothing is trainable")
+        lines.append(
+            f"{weights:,} trainable number{'s' if weights > 1 else ''}"
+            if weights
+            else "nothing is trainable"
+        )
         return lines
 
     def _padding(self, boundary: Boundary) -> str:

@@ -24,6 +24,9 @@ from torch import nn
 from pdenet.network.structure import Kernel
 from pdenet.network.tensors import NamedTensors
 
+STENCILS = "stencils"
+"""The word that stands for all kernels among the names of what is trainable."""
+
 CONSTRAINTS = ("free", "moment", "frozen")
 """What kernels that learn may become."""
 

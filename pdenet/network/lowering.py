@@ -148,7 +148,6 @@ class _Lowering:
             layers=tuple(layers),
             spacing=scheme.spacing,
             width=scheme.width,
-            num_numbers=len(self.tables.numbers),
         )
         return Lowered(
             structure,

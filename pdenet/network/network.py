@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import Any  # values= takes numbers, arrays, tensors, expressions; t may be a tensor
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from pdenet.discrete import stability as stable
 from pdenet.discrete import stepping
 from pdenet.discrete.boundary import Boundary
+from pdenet.discrete.bounds import Bound
 from pdenet.discrete.grid import Grid
+from pdenet.discrete.scheme import discretise
 from pdenet.discrete.setup import bound_values, check_dt, check_kinds, settled_scheme
+from pdenet.discrete.steppers import Stepper
 from pdenet.equation.pde import PDE
-from pdenet.errors import (
-    NetworkError,
-    suggest,
-)
-from pdenet.network.block import STENCILS, Block
+from pdenet.errors import NetworkError, StabilityError, suggest
+from pdenet.network.block import Block
 from pdenet.network.description import describe
-from pdenet.network.kernels import CONSTRAINTS
+from pdenet.network.kernels import CONSTRAINTS, STENCILS
 from pdenet.network.lowering import lower
 from pdenet.network.options import (
     check_names,
     check_time,
     count,
+    refuse_gradients,
     settled_dt,
     torch_dtype,
     trainable_names,
@@ -60,8 +64,11 @@ class Network(nn.Module):
             not ask.
         trainable: what is a parameter: False for nothing, True for every stencil, symbol and
             coefficient, or some names among them, "stencils" for all stencils. A trainable
-            coefficient function c(x, y) is an array over the grid. Everything starts at the
-            equation's own values.
+            coefficient function c(x, y) is an array over the grid; where it stands in a divergence
+            it is continued linearly beyond walls, as an array given to a solver is. Everything
+            starts at the equation's own values. With True, functions that the equation
+            differentiates keep their expressions, and so do coefficients whose entries are
+            expressions in t or in symbols: these symbols train.
         stencils: what trainable stencils may become: "free" for any kernel, "moment" for those that
             still approximate their derivative (their moments up to its order are fixed), "frozen"
             for none.
@@ -112,19 +119,21 @@ class Network(nn.Module):
         values = with_arrays(pde.system, grid, boundary, values, names, trainable is True)
         bound = bound_values(pde.system, grid, boundary, values)
         scheme = settled_scheme(bound, grid, boundary, space, stepper, mode)
-        self.dt = settled_dt(scheme, bound, given, mode)
-        scheme = scheme.with_dt(self.dt)
+        dt = settled_dt(scheme, bound, given, mode)
+        scheme = scheme.with_dt(dt)
         lowered = lower(scheme, bound, names)
         if trainable is True:
             names = {*lowered.symbols, *lowered.coefficients, STENCILS}
+        refuse_gradients(bound)
         check_names(names, {*lowered.symbols, *lowered.coefficients, STENCILS})
         self.grid = grid
         self.boundary = boundary
         self.stepper = scheme.stepper
         self.space = scheme.space
         self.components = bound.components
-        self.block = Block(lowered, scheme, bound, self.dt, chosen, frozenset(names), stencils)
+        self.block = Block(lowered, scheme, bound, dt, chosen, frozenset(names), stencils)
         rates = frozenset(f.name for f in scheme.system.fields if f.rate_of)
+        self._fingerprint = _fingerprint(self.block, self.grid, self.stepper)
         self._groups = (frozenset(scheme.system.field_names) - rates, rates)
 
     # -- what it computes --------------------------------------------------------------------------
@@ -172,8 +181,7 @@ class Network(nn.Module):
         Raises:
             NetworkError: u does not fit, or a count is not a positive integer.
         """
-        self._check_input(u)
-        check_time(t)
+        self._check_input(u, t)
         count("steps", steps)
         every = None if checkpoint_every is None else count("checkpoint_every", checkpoint_every)
         cut = None if truncate_every is None else count("truncate_every", truncate_every)
@@ -206,11 +214,16 @@ class Network(nn.Module):
 
     def right_side(self, u: torch.Tensor, t: Any = 0.0) -> torch.Tensor:
         """Return ∂u/∂t, the same shape as u; for arguments and errors see `forward`."""
-        self._check_input(u)
+        self._check_input(u, t)
         rates = self.block(u, t)
         return torch.cat([rates[name] for name in self.block.structure.slices], dim=1)
 
     # -- what it holds -----------------------------------------------------------------------------
+
+    @property
+    def dt(self) -> float:
+        """The time step, which is fixed."""
+        return self.block.dt
 
     @property
     def dtype(self) -> torch.dtype:
@@ -254,23 +267,60 @@ class Network(nn.Module):
         """
         return read_back(self)
 
+    def bound(self, state: np.ndarray | None = None, t: float = 0.0) -> Bound:
+        """Return the largest stable time step of the equation that the network is now.
+
+        Training changes it: compare it with `dt`.
+
+        Args:
+            state: shape `(component, *space)`, where the bound depends on it.
+            t: the time, where the coefficients depend on it.
+
+        Raises:
+            NetworkError: the weights are those of no scheme whose stability is known.
+            StabilityError: the bound depends on the state and none was given.
+        """
+        reading = self.to_equation()
+        if reading.space is None:
+            raise NetworkError(
+                "the stability of central differences is known; got kernels that are none "
+                f"({'; '.join(str(reading).splitlines())[:200]}); judge it by a run"
+            )
+        values = bound_values(reading.pde.system, self.grid, self.boundary, reading.values)
+        scheme = discretise(values.system, self.grid, self.boundary, reading.space, self.stepper)
+        stability = stable.Stability(scheme, values)
+        if stability.depends_on_state and state is None:
+            raise StabilityError(
+                "the bound of this equation depends on the state; got none; give bound(state)"
+            )
+        return stability.bound(state if stability.depends_on_state else None, t)
+
     def get_extra_state(self) -> torch.Tensor:
-        """Return what a state dict must agree on besides tensors: dt and the spacings, float64."""
-        return torch.tensor([self.dt, *self.block.structure.spacing], dtype=torch.float64)
+        """Return what a state dict must agree on besides tensors, float64: dt, and a fingerprint.
+
+        The fingerprint is that of the structure, the grid, the stepper and the walls.
+        """
+        return torch.tensor([self.dt, float(self._fingerprint)], dtype=torch.float64)
 
     def set_extra_state(self, state: Any) -> None:
-        """Refuse the tensors of a network of another time step or another grid.
+        """Refuse the tensors of a network of another equation, grid, stepper, wall or time step.
 
         Raises:
             NetworkError: they come from one.
         """
         own = self.get_extra_state()
-        found = torch.as_tensor(state, dtype=torch.float64)
-        # The same numbers, but for the rounding of another machine's arithmetic.
-        if found.shape != own.shape or not torch.allclose(found.cpu(), own, rtol=1e-12, atol=0.0):
+        found = torch.as_tensor(state, dtype=torch.float64).cpu()
+        if found.shape != own.shape or found[1] != own[1]:
             raise NetworkError(
-                f"weights of a network with dt and spacings {own.tolist()} were expected; got "
-                f"{found.tolist()}; build the network with the same grid and dt="
+                "weights of a network of the same terms, grid, stepper and walls were expected; "
+                "got those of another; build this one with the same equation, grid, boundary, "
+                "stepper= and space="
+            )
+        # The same number, but for the rounding of another machine's stability analysis.
+        if not torch.allclose(found[0], own[0], rtol=1e-9, atol=0.0):
+            raise NetworkError(
+                f"weights of a network with dt = {self.dt:.10g} were expected; got dt = "
+                f"{float(found[0]):.10g}; build the network with dt={float(found[0]):.10g}"
             )
 
     def extra_repr(self) -> str:
@@ -282,7 +332,8 @@ class Network(nn.Module):
 
     # -- checks ------------------------------------------------------------------------------------
 
-    def _check_input(self, u: object) -> None:
+    def _check_input(self, u: object, t: object) -> None:
+        check_time(t)
         shape = (len(self.components), *self.grid.shape)
         text = ", ".join(["batch", *map(str, shape)])
         if not isinstance(u, torch.Tensor):
@@ -311,6 +362,12 @@ class Network(nn.Module):
                 f"a tensor on {self.device} was expected; got one on {u.device}; move one of them "
                 "with .to(device)"
             )
+
+
+def _fingerprint(block: Block, grid: Grid, stepper: Stepper) -> int:
+    """Return a number of 48 bits, exact in float64, that other structures do not have."""
+    text = repr((block.structure, grid, stepper.name, block.padding.rules))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
 
 class _Motion:
@@ -343,7 +400,8 @@ class _Motion:
                     one = slope[name] if weight == 1 else float(weight) * slope[name]
                     change = one if change is None else change + one
             parts.append(part if change is None else torch.add(part, change, alpha=dt))
-        # A copy in any case: prescribed nodes are written into it.
+        # A new tensor in any case, since prescribed nodes are written into it: a single field is
+        # always moved.
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def impose(

@@ -17,9 +17,11 @@ from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.functions import evaluate, symbol_names, to_canonical
 from pdenet.equation.names import key_name
+from pdenet.equation.symbols import TIME
 from pdenet.equation.system import System
-from pdenet.equation.values import Values
+from pdenet.equation.values import Values, is_tensor
 from pdenet.errors import IllPosedError, NetworkError, StabilityError, StabilityWarning, suggest
+from pdenet.network.kernels import STENCILS
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 """The dtypes of networks, by name."""
@@ -86,10 +88,30 @@ def check_names(names: Collection[str], known: Collection[str]) -> None:
         NetworkError: one does not.
     """
     for name in sorted(set(names) - set(known)):
+        if name.startswith(f"{STENCILS}."):
+            raise NetworkError(
+                f"kernels train together, as {STENCILS!r}; got {name!r}; write "
+                f"trainable=[{STENCILS!r}], and parameters=[{name!r}] in pn.fit"
+            )
         raise NetworkError(
             f"trainable names are among {', '.join(sorted(known))}; got {name!r}."
             f"{suggest(name, known)}"
         )
+
+
+def refuse_gradients(values: Values) -> None:
+    """Refuse values that ask for gradients: a network trains parameters of its own.
+
+    Raises:
+        NetworkError: one asks for them.
+    """
+    for name, value in {**values.numbers, **values.tensors}.items():
+        if is_tensor(value) and value.requires_grad:
+            raise NetworkError(
+                f"values are the starts of a network's own parameters; got a tensor that asks for "
+                f"gradients for {name!r}; write trainable=[{name!r}], and use "
+                "torch.func.functional_call to put other tensors in its place, or detach it"
+            )
 
 
 def with_arrays(
@@ -116,9 +138,22 @@ def with_arrays(
         name = key_name(key)
         if name not in kinds or not isinstance(value, sp.Expr) or value.is_number:
             continue
-        if leave_others and _is_differentiated(system, name):
-            continue
         axes = kinds[name].arguments
+        if TIME in axes:
+            if leave_others:
+                continue
+            raise NetworkError(
+                f"a trainable coefficient function is an array over the grid; got {name!r}, which "
+                "depends on t; write its time dependence with symbols that train"
+            )
+        if _is_differentiated(system, name):
+            if leave_others:
+                continue
+            raise NetworkError(
+                f"a trainable coefficient function is an array, which has no derivative; got "
+                f"{name!r}, which the equation differentiates; write the term in divergence form, "
+                f"pn.D({name}*u.diff(x), x)"
+            )
         try:
             expr = to_canonical(value, f"the start of the trainable coefficient {name!r}", axes)
         except ValueError as error:

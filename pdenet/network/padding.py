@@ -69,9 +69,18 @@ class Padding(nn.Module):
         self.nodes = NamedTensors(builder.nodes, persistent=False)
 
     @property
-    def names(self) -> frozenset[str]:
-        """The names that values which change depend on, TIME among them."""
-        return frozenset(n for value in self.live.values() for n in value.names)
+    def rules(self) -> list[object]:
+        """All that decides what is prescribed where, but for the tensors."""
+        ghosts_of = {
+            name: [[(c.wraps, c.ghosts, c.sources, c.fixed) for c in pair] for pair in pairs]
+            for name, pairs in self.closures.items()
+        }
+        live = {key: value.expr for key, value in self.live.items()}
+        return [
+            sorted(ghosts_of.items()),
+            sorted(self.numbers.items()),
+            sorted(live.items(), key=lambda item: item[0]),
+        ]
 
     def pad(
         self, name: str, field: torch.Tensor, t: Any, symbols: Mapping[str, Any]

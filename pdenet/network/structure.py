@@ -142,7 +142,6 @@ class Structure:
         layers: for each field, in order, the layers of its right side.
         spacing: the spacings, in coordinate order.
         width: how many ghost nodes each axis has, in coordinate order.
-        num_numbers: how many numbers there are.
     """
 
     axes: tuple[str, ...]
@@ -152,7 +151,6 @@ class Structure:
     layers: tuple[tuple[Layer, ...], ...]
     spacing: tuple[float, ...]
     width: tuple[int, ...]
-    num_numbers: int
 
     @property
     def dimension(self) -> int:

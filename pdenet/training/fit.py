@@ -55,6 +55,7 @@ def fit(
     checkpoint_every: int | None = None,
     truncate_every: int | None = None,
     level: float = 0.95,
+    errors: bool = True,
     progress: bool | None = None,
 ) -> Fit:
     """Find the parameters of a network whose solutions come closest to observations.
@@ -101,7 +102,7 @@ def fit(
         noise: standard deviation of the observations, one number or {component: number}. By default
             it is estimated from the residual.
         penalty: a function of {name: parameter} with a number as its value, added to the mean; see
-            `pdenet.training.penalties.smoothness`.
+            `pdenet.smoothness`.
         optimizer: "lbfgs" (strong Wolfe line search) or "adam".
         iterations: at most so many; by default 200 of L-BFGS, 2000 of Adam.
         lr: Adam's learning rate, in units in which a parameter's natural change is 1; 0.05.
@@ -113,6 +114,7 @@ def fit(
         truncate_every: gradients look back so many steps at most. They are no longer those of the
             loss, which suits Adam and chaotic systems.
         level: of the intervals.
+        errors: whether to compute standard errors, which take one more simulation for each unknown.
         progress: whether to show a bar; by default on a terminal only.
 
     Raises:
@@ -196,7 +198,7 @@ def fit(
         objective.place(found.best.x)
         if given is None and penalty is None:
             found = _reweighted(objective, found, plan, data, progress)
-        made, messages = report(objective, found, data, given, level, trajectories)
+        made, messages = report(objective, found, data, given, level, trajectories, errors=errors)
         for message in messages:
             warnings.warn(message, FitWarning, stacklevel=2)
     return made

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 
 from pdenet.errors import FitError, suggest
 
 
-def smoothness(name: str, weight: float) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+def smoothness(
+    names: str | Collection[str], weight: float
+) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
     """Return a penalty on differences between neighbours, weight · Σ (c[k+1] − c[k])².
 
     The sum runs over all pairs of neighbouring entries along every axis of the parameter; the two
     ends of an axis are no neighbours. A constant has penalty zero.
 
     Args:
-        name: a parameter with at least one axis, such as a coefficient function c(x, y).
+        names: a parameter with at least one axis, such as a coefficient function c(x, y), or
+            several.
         weight: positive, in 1/(unit of c)²; it is weighed against the mean squared residual, see
             `pdenet.fit`. With noise= given there, 1/(N d²) expects neighbours to differ by d, N
             being the number of measured values.
@@ -42,18 +45,22 @@ def smoothness(name: str, weight: float) -> Callable[[Mapping[str, torch.Tensor]
             "for none"
         )
 
+    chosen = (names,) if isinstance(names, str) else tuple(names)
+
     def penalty(quantities: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        if name not in quantities:
-            raise FitError(
-                f"smoothness of a parameter of the network, {', '.join(quantities)}, was expected; "
-                f"got {name!r}.{suggest(name, quantities)}"
-            )
-        c = quantities[name]
-        if not c.ndim:
-            raise FitError(
-                f"smoothness is that of an array; got {name}, a single number; leave it out"
-            )
-        squares = [torch.diff(c, dim=axis).square().sum() for axis in range(c.ndim)]
+        squares = []
+        for name in chosen:
+            if name not in quantities:
+                raise FitError(
+                    f"smoothness of a parameter of the network, {', '.join(quantities)}, was "
+                    f"expected; got {name!r}.{suggest(name, quantities)}"
+                )
+            c = quantities[name]
+            if not c.ndim:
+                raise FitError(
+                    f"smoothness is that of an array; got {name}, a single number; leave it out"
+                )
+            squares += [torch.diff(c, dim=axis).square().sum() for axis in range(c.ndim)]
         return weight * torch.stack(squares).sum()
 
     return penalty

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pdenet.errors import PdenetError
 from pdenet.training.batches import Piece
 from pdenet.training.estimate import Fit, Value
 from pdenet.training.information import gather, hessian_of_penalty, why_not
@@ -77,6 +78,8 @@ def report(
     given: np.ndarray | None,
     level: float,
     trajectories: Sequence[Trajectory],
+    *,
+    errors: bool = True,
 ) -> tuple[Fit, list[str]]:
     """Return the fit at the network's present values, and what to warn of.
 
@@ -87,6 +90,7 @@ def report(
         given: the noise of each component that was given.
         level: of the intervals.
         trajectories: the observations.
+        errors: whether standard errors are wanted.
     """
     components = objective.model.components
     values = objective.values(found.best.x)
@@ -117,7 +121,12 @@ def report(
             "search found no way out; start from other values, keep them stable with bounds=, or "
             "build the network with a smaller dt",
         )
-    reason = why_not(objective)
+    else:
+        unstable = _unstable(objective)
+        if unstable:
+            notes.append(unstable)
+            messages.append(f"{unstable}; build the network with a smaller dt and fit again")
+    reason = why_not(objective) if errors else "they were not asked for"
     analysis: Analysis | None = None
     num_determined = float(len(entries))
     if not reason:
@@ -150,11 +159,11 @@ def report(
         reason = f"{total} values leave nothing over to estimate the noise from; give noise="
     if covariance is None:
         notes.append(f"standard errors were not computed: {reason}")
-        errors = np.full(len(entries), math.nan)
+        deviations = np.full(len(entries), math.nan)
     else:
-        errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        deviations = np.sqrt(np.maximum(np.diag(covariance), 0.0))
 
-    for name, error in _split(errors, shapes).items():
+    for name, error in _split(deviations, shapes).items():
         if _at_bound(objective, name, values[name], error):
             text = f"{name} came to its bound, where standard errors mean little"
             notes.append(text)
@@ -163,7 +172,7 @@ def report(
     flat = np.concatenate([one.ravel() for one in values.values()])
     open_entries = np.zeros(len(entries), dtype=bool) if analysis is None else analysis.open
     if covariance is not None:
-        open_entries = open_entries | (errors > LOOSE * _typical(objective, values))
+        open_entries = open_entries | (deviations > LOOSE * _typical(objective, values))
     undetermined = {n: one for n, one in _split(open_entries, shapes).items() if one.any()}
     relations = () if analysis is None else _relations(analysis, flat, entries)
     if undetermined:
@@ -178,7 +187,7 @@ def report(
     observed = [k for k in range(len(components)) if data.counts[k]]
     made = Fit(
         values=_as_values(values),
-        errors=_as_values(_split(errors, shapes)),
+        errors=_as_values(_split(deviations, shapes)),
         covariance=covariance,
         entries=entries,
         undetermined=undetermined,
@@ -199,6 +208,25 @@ def report(
         notes=tuple(notes),
     )
     return made, messages
+
+
+def _unstable(objective: Objective) -> str:
+    """Say that the time step is above the stable one at the values found, where that is known."""
+    model = objective.model
+    bound = getattr(model, "bound", None)
+    if bound is None:
+        return ""
+    state = objective.rollouts[0].initial[0].detach().cpu().numpy()
+    try:
+        limit = bound(state).dt
+    except PdenetError:
+        return ""  # kernels that have learned are those of no scheme that is known
+    if model.dt <= limit * (1 + 1e-9):
+        return ""
+    return (
+        f"dt = {model.dt:.4g} is above the stable limit {limit:.4g} at the values found, so that "
+        "the search may have been held up there"
+    )
 
 
 def _shown(values: Mapping[str, np.ndarray]) -> str:

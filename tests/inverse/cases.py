@@ -7,10 +7,7 @@ of the discretisation is part of the problem, as it is with measurements.
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any  # options of networks are of many types
 
 import numpy as np
@@ -18,114 +15,29 @@ import sympy as sp
 import torch
 
 import pdenet as pn
-from pdenet.network.kernels import moments
 from pdenet.network.network import Network
 from pdenet.training.estimate import Fit
 from pdenet.training.fit import fit
 from pdenet.training.penalties import smoothness
 from pdenet.training.trajectories import Trajectory
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number that was sought, and what was found.
-
-    Attributes:
-        name: of the parameter.
-        truth: with which the data were made.
-        start: of the search; NaN where there is none.
-        found: by the fit.
-        error: its standard error.
-        low: lower end of the 95 % interval.
-        high: upper end.
-        bias: found − truth of the same fit to data without noise.
-        group: of which of several fits it is.
-    """
-
-    name: str
-    truth: float
-    start: float
-    found: float
-    error: float
-    low: float
-    high: float
-    bias: float
-    group: str = ""
-
-    @property
-    def relative(self) -> float:
-        """The error as a part of the truth; the error itself where the truth is 0."""
-        return (self.found - self.truth) / (self.truth or 1.0)
-
-    @property
-    def holds(self) -> bool:
-        """Whether the interval holds the truth."""
-        return self.low <= self.truth <= self.high
-
-
-@dataclass(frozen=True, eq=False)
-class Map:
-    """A coefficient function that was sought; arrays of shape (y, x).
-
-    Attributes:
-        name: of the parameter.
-        truth: with which the data were made.
-        found: by the fit.
-        error: standard errors.
-        low: lower ends of the 95 % intervals.
-        high: upper ends.
-        group: of which of several fits it is.
-        background: what is known of it beforehand.
-    """
-
-    name: str
-    truth: np.ndarray
-    found: np.ndarray
-    error: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    group: str = ""
-    background: float = 0.0
-
-    @property
-    def relative(self) -> float:
-        """Return ‖found − truth‖/‖truth − background‖ in L2."""
-        size = np.linalg.norm(self.truth - self.background)
-        return float(np.linalg.norm(self.found - self.truth) / size)
-
-    @property
-    def inside(self) -> float:
-        """Return the share of the nodes whose interval holds the truth."""
-        return float(np.mean((self.low <= self.truth) & (self.truth <= self.high)))
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What came of a case.
-
-    Attributes:
-        fits: by name; a single one is called "".
-        seconds: processor time of each.
-        numbers: what was sought and is a number.
-        maps: what was sought and is a function of place.
-        model_error: root mean square of (network at the truth − data without noise)/noise.
-        remarks: further results by name.
-        texts: equations and notes to be printed, by name.
-    """
-
-    fits: Mapping[str, Fit]
-    seconds: Mapping[str, float]
-    numbers: tuple[Number, ...]
-    maps: tuple[Map, ...] = ()
-    model_error: float = math.nan
-    remarks: Mapping[str, float] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
-
-
-x, y = sp.symbols("x y")
-TWO_PI = 2 * sp.pi
-RING = pn.Boundary(x=pn.Periodic(), y=pn.Periodic())
-
+from tests.inverse.experiment import (
+    RING,
+    TWO_PI,
+    Number,
+    Outcome,
+    error_of_model,
+    map_found,
+    measured,
+    numbers_found,
+    on,
+    random_state,
+    smoothness_weight,
+    timed,
+    unit_square,
+    x,
+    y,
+)
+from tests.inverse.kernel import kernel
 
 # Heat: one number from noisy frames, the first one included ---------------------------------------
 
@@ -140,7 +52,7 @@ HEAT_TIMES = np.arange(9) * 0.05
 
 def heat_data(points: int) -> np.ndarray:
     """Return the exact frames on a grid of `points` × `points`; 80 is a multiple of it."""
-    fine = _square(80)
+    fine = unit_square(80)
     frames = pn.exact_periodic(
         pn.catalogue["heat"], fine, HEAT_INITIAL, HEAT_TIMES, values={"D": HEAT_TRUTH}
     )
@@ -150,7 +62,7 @@ def heat_data(points: int) -> np.ndarray:
 def heat_network(points: int, space: str, value: float, **options: Any) -> Network:
     """Return the network of a fit; RK4, so that the error is that of the differences."""
     return pn.catalogue["heat"].to_network(
-        _square(points), RING, values={"D": value}, dt=0.01 if points < 40 else 0.0025,
+        unit_square(points), RING, values={"D": value}, dt=0.01 if points < 40 else 0.0025,
         space=space, stepper="rk4", dtype="float64", **options,
     )  # fmt: skip
 
@@ -158,12 +70,12 @@ def heat_network(points: int, space: str, value: float, **options: Any) -> Netwo
 def heat() -> Outcome:
     """Find D; initial values are unknown too, for the first frame is as noisy as the others."""
     clean = heat_data(20)
-    data, sizes = _measured([clean], 0.02, seed=1)
+    data, sizes = measured([clean], 0.02, seed=1)
     net = heat_network(20, "central4", HEAT_START, trainable=("D",))
-    made, seconds = _timed(net, data[0], times=HEAT_TIMES, initial="estimated")
+    made, seconds = timed(net, data[0], times=HEAT_TIMES, initial="estimated")
     # From the truth, where the search is short.
     reference = heat_network(20, "central4", HEAT_TRUTH, trainable=("D",))
-    model_error = _model_error(reference, HEAT_TIMES, [clean], sizes)
+    model_error = error_of_model(reference, HEAT_TIMES, [clean], sizes)
     exact = fit(reference, clean, times=HEAT_TIMES, initial="estimated")
     # Without noise and with exact initial values what is left is the error of the discretisation.
     bias = {}
@@ -174,7 +86,7 @@ def heat() -> Outcome:
     return Outcome(
         {"": made},
         {"": seconds},
-        _numbers(made, exact, {"D": HEAT_TRUTH}, {"D": HEAT_START}),
+        numbers_found(made, exact, {"D": HEAT_TRUTH}, {"D": HEAT_START}),
         model_error=model_error,
         remarks=bias,
     )
@@ -199,7 +111,7 @@ def rotation() -> Outcome:
     )
     run = solver.run(first, until=1.5, every=0.25)
     clean = run.states[:, :, ::4, ::4]
-    data, sizes = _measured([clean], 0.02, seed=0)
+    data, sizes = measured([clean], 0.02, seed=0)
 
     def network(space: str, value: float, **options: Any) -> Network:
         return pde.to_network(
@@ -213,12 +125,12 @@ def rotation() -> Outcome:
     numbers: list[Number] = []
     for space in ("central4", "central2"):
         net = network(space, OMEGA_START, trainable=("omega",))
-        fits[space], seconds[space] = _timed(net, seen)
+        fits[space], seconds[space] = timed(net, seen)
         reference = network(space, OMEGA_TRUTH, trainable=("omega",))
-        errors[space] = _model_error(reference, run.times, [clean], sizes)
+        errors[space] = error_of_model(reference, run.times, [clean], sizes)
         exact = fit(reference, perfect)
         truth, start = {"omega": OMEGA_TRUTH}, {"omega": OMEGA_START}
-        numbers += _numbers(fits[space], exact, truth, start, space)
+        numbers += numbers_found(fits[space], exact, truth, start, space)
     return Outcome(
         fits,
         seconds,
@@ -244,12 +156,12 @@ def advection_diffusion() -> Outcome:
     u, cx, cy = sp.Function("u")(t, x, y), sp.Function("cx")(x, y), sp.Function("cy")(x, y)
     change = sp.Symbol("D") * (u.diff(x, 2) + u.diff(y, 2)) - cx * u.diff(x) - cy * u.diff(y)
     pde = pn.PDE(sp.Eq(u.diff(t), change))
-    fine, grid, points = _square(48), _square(16), 16
+    fine, grid, points = unit_square(48), unit_square(16), 16
     solver = pde.to_solver(fine, RING, values=DRIFT_TRUTH, space="central6", stepper="rk4")
     rng = np.random.default_rng(0)
-    runs = [solver.run(_random_state(fine, rng, 2)[None], until=0.3, every=0.05) for _ in range(6)]
+    runs = [solver.run(random_state(fine, rng, 2)[None], until=0.3, every=0.05) for _ in range(6)]
     clean = [run.states[:, :, ::3, ::3] for run in runs]
-    data, sizes = _measured(clean, 0.01, seed=1)
+    data, sizes = measured(clean, 0.01, seed=1)
     times = runs[0].times
 
     def network(values: Mapping[str, Any], **options: Any) -> Network:
@@ -262,22 +174,22 @@ def advection_diffusion() -> Outcome:
     net = network(start, trainable=("D", "cx", "cy"))
     seen = [Trajectory(times, d, initial=c[0]) for d, c in zip(data, clean, strict=True)]
     # Neighbours are expected to differ by 0.15.
-    weight = _smoothness_weight(seen, 0.15)
+    weight = smoothness_weight(seen, 0.15)
     rough = [smoothness(name, weight) for name in ("cx", "cy")]
 
     def penalty(quantities: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return rough[0](quantities) + rough[1](quantities)
 
-    made, seconds = _timed(net, seen, penalty=penalty, noise={"u": sizes["u"]}, tolerance=1e-4)
+    made, seconds = timed(net, seen, penalty=penalty, noise={"u": sizes["u"]}, tolerance=1e-4)
     reference = network(DRIFT_TRUTH, trainable=("D", "cx", "cy"))
-    model_error = _model_error(reference, times, clean, sizes)
+    model_error = error_of_model(reference, times, clean, sizes)
     perfect = [Trajectory(times, c) for c in clean]
     exact = fit(reference, perfect, penalty=penalty, noise={"u": sizes["u"]}, tolerance=1e-4)
-    maps = tuple(_map(made, name, _on(grid, RING, DRIFT_TRUTH[name])) for name in ("cx", "cy"))
+    maps = tuple(map_found(made, name, on(grid, RING, DRIFT_TRUTH[name])) for name in ("cx", "cy"))
     return Outcome(
         {"": made},
         {"": seconds},
-        _numbers(made, exact, {"D": DRIFT_TRUTH["D"]}, {"D": DRIFT_START}),
+        numbers_found(made, exact, {"D": DRIFT_TRUTH["D"]}, {"D": DRIFT_START}),
         maps,
         model_error,
     )
@@ -313,7 +225,7 @@ def wave_speed() -> Outcome:
     left = np.zeros(grid.shape, dtype=bool)
     left[:, 0] = True
     clean = [states[:, :1][:, :, everywhere] for states in full]
-    data, sizes = _measured(clean, 0.02, seed=0)
+    data, sizes = measured(clean, 0.02, seed=0)
 
     def network(value: Any, **options: Any) -> Network:
         return pde.to_network(
@@ -321,7 +233,7 @@ def wave_speed() -> Outcome:
             dtype="float64", **options,
         )  # fmt: skip
 
-    truth = _on(grid, walls, SPEED_TRUTH)
+    truth = on(grid, walls, SPEED_TRUTH)
     fits, seconds, maps, determined = {}, {}, [], {}
     for group, sensors, chosen in (
         ("six sources, sensors on all walls", everywhere, range(6)),
@@ -335,15 +247,15 @@ def wave_speed() -> Outcome:
             for k in chosen
         ]
         # Neighbours are expected to differ by 0.05; dt is stable for c < 1.9.
-        weight = _smoothness_weight(seen, 0.05)
+        weight = smoothness_weight(seen, 0.05)
         net = network(np.ones(grid.shape), trainable=("c",))
-        fits[group], seconds[group] = _timed(
+        fits[group], seconds[group] = timed(
             net, seen, penalty=smoothness("c", weight), noise={"u": sizes["u"]}, tolerance=1e-4,
             bounds={"c": (0.5, 1.8)},
         )  # fmt: skip
-        maps.append(_map(fits[group], "c", truth, group, background=1.0))
+        maps.append(map_found(fits[group], "c", truth, group, background=1.0))
         determined[f"determined: {group}"] = fits[group].num_values - fits[group].freedom
-    error = _model_error(network(SPEED_TRUTH), times, full, sizes, everywhere)
+    error = error_of_model(network(SPEED_TRUTH), times, full, sizes, everywhere)
     return Outcome(fits, seconds, (), tuple(maps), error, determined)
 
 
@@ -365,7 +277,7 @@ def burgers() -> Outcome:
     numbers: list[Number] = []
     for space in ("central4", "central2"):
         clean = run.states[:, :, ::4]
-        data, sizes = _measured([clean], 0.01, seed=3)
+        data, sizes = measured([clean], 0.01, seed=3)
 
         def network(value: float, space: str = space, **options: Any) -> Network:
             return pde.to_network(
@@ -374,12 +286,12 @@ def burgers() -> Outcome:
             )  # fmt: skip
 
         net = network(NU_START, trainable=("nu",))
-        fits[space], seconds[space] = _timed(net, data[0], times=run.times, initial="estimated")
+        fits[space], seconds[space] = timed(net, data[0], times=run.times, initial="estimated")
         reference = network(NU_TRUTH, trainable=("nu",))
-        errors[space] = _model_error(reference, run.times, [clean], sizes)
+        errors[space] = error_of_model(reference, run.times, [clean], sizes)
         exact = fit(reference, clean, times=run.times, initial="estimated")
         truth, start = {"nu": NU_TRUTH}, {"nu": NU_START}
-        numbers += _numbers(fits[space], exact, truth, start, space)
+        numbers += numbers_found(fits[space], exact, truth, start, space)
     return Outcome(
         fits, seconds, tuple(numbers), model_error=errors["central4"],
         remarks={"model error of central2": errors["central2"]},
@@ -403,7 +315,7 @@ def gray_scott() -> Outcome:
         v += 0.5 * np.exp(-((across - px) ** 2 + (up - py) ** 2) / 0.003)
     run = solver.run(np.stack([1 - v, 0.5 * v]), until=64.0, every=6.4)
     clean = run.states[:, :, ::4, ::4]
-    data, sizes = _measured([clean], 0.02, seed=0)
+    data, sizes = measured([clean], 0.02, seed=0)
 
     def network(values: Mapping[str, float], **options: Any) -> Network:
         return pde.to_network(
@@ -414,125 +326,16 @@ def gray_scott() -> Outcome:
     net = network(SPOTS_START, trainable=tuple(SPOTS_TRUTH))
     seen = Trajectory(run.times, data[0], initial=clean[0])
     positive = dict.fromkeys(SPOTS_TRUTH, (0.0, None))
-    made, seconds = _timed(net, seen, noise=sizes, bounds=positive)
+    made, seconds = timed(net, seen, noise=sizes, bounds=positive)
     reference = network(SPOTS_TRUTH, trainable=tuple(SPOTS_TRUTH))
-    model_error = _model_error(reference, run.times, [clean], sizes)
+    model_error = error_of_model(reference, run.times, [clean], sizes)
     exact = fit(reference, Trajectory(run.times, clean), noise=sizes, bounds=positive)
     return Outcome(
         {"": made},
         {"": seconds},
-        _numbers(made, exact, SPOTS_TRUTH, SPOTS_START),
+        numbers_found(made, exact, SPOTS_TRUTH, SPOTS_START),
         model_error=model_error,
     )
-
-
-# A kernel that turns out to be the Laplacian ------------------------------------------------------
-
-KERNEL_TRUTH = 0.05
-CONSTRAINTS = ("free", "moment", "frozen")
-ORDERS = {"u": (0, 0), "u_x": (1, 0), "u_y": (0, 1), "u_xx": (2, 0), "u_xy": (1, 1), "u_yy": (0, 2)}
-"""The derivatives whose coefficients are moments of the kernel."""
-SETTINGS = {"smooth": (0.005, 16), "rough": (0.0025, 25)}
-"""dt, and the largest a² + b² of the waves in the data, a and b periods along the axes."""
-
-
-def kernel() -> Outcome:
-    """Find the 3×3 kernel of u_t = K ∗ u, free, with its moments fixed, and frozen."""
-    parts = [_kernels(name, *SETTINGS[name]) for name in SETTINGS]
-    return Outcome(
-        {k: v for part in parts for k, v in part.fits.items()},
-        {k: v for part in parts for k, v in part.seconds.items()},
-        tuple(number for part in parts for number in part.numbers),
-        (),
-        parts[0].model_error,
-        {k: v for part in parts for k, v in part.remarks.items()},
-        {k: v for part in parts for k, v in part.texts.items()},
-    )
-
-
-def _kernels(setting: str, dt: float, square: int) -> Outcome:
-    pde, fine, grid, spacing = pn.catalogue["heat"], _square(96), _square(24), 1 / 24
-    rng = np.random.default_rng(0)
-    times = np.arange(9) * 2 * dt
-    later = np.array([0.0, 0.08, 0.16])  # beyond the data, t <= 16 dt
-    starts = [_random_state(fine, rng, square)[None] for _ in range(9)]
-    given = {"D": KERNEL_TRUTH}
-    clean = [
-        pn.exact_periodic(pde, fine, u, times, values=given)[:, :, ::4, ::4] for u in starts[:8]
-    ]
-    unseen = pn.exact_periodic(pde, fine, starts[8], later, values=given)[:, :, ::4, ::4]
-    data, sizes = _measured(clean, 0.01, seed=1)
-    seen = [Trajectory(times, d, initial=c[0]) for d, c in zip(data, clean, strict=True)]
-    perfect = [Trajectory(times, c) for c in clean]
-
-    def network(value: float, **options: Any) -> Network:
-        return pde.to_network(
-            grid, RING, values={"D": value}, dt=dt, space="nine_point", stepper="euler",
-            dtype="float64", **options,
-        )  # fmt: skip
-
-    error = _model_error(network(KERNEL_TRUTH), times, clean, sizes)
-    fits, seconds, texts = {}, {}, {}
-    numbers: list[Number] = []
-    remarks = {f"{setting}: model error": error}
-    for constraint in CONSTRAINTS:
-        group = f"{setting}, {constraint}"
-        # D and a free kernel are a product, of which one factor is fixed: D = 1.
-        names = {"free": ("stencils",), "moment": ("D", "stencils"), "frozen": ("D",)}[constraint]
-        start = 1.0 if constraint == "free" else 0.01
-        options: dict[str, Any] = {"trainable": names, "stencils": constraint}
-        net = network(start, **options)
-        with torch.no_grad():
-            for name, tensor in net.quantities().items():
-                if name != "D":
-                    size = 0.001 if constraint == "free" else 0.3
-                    tensor.copy_(torch.from_numpy(rng.normal(0, size, tuple(tensor.shape))))
-        noise = {"u": sizes["u"]}
-        fits[group], seconds[group] = _timed(net, seen, noise=noise)
-        # The free kernel is D times the stencil; there D = 1 stays.
-        reference = network(1.0 if constraint == "free" else KERNEL_TRUTH, **options)
-        if constraint == "free":
-            with torch.no_grad():
-                reference.quantities()["stencils.xx"].mul_(KERNEL_TRUTH)
-        exact = fit(reference, perfect, noise=noise)
-        if constraint == "free":
-            numbers += _moments(net, fits[group], exact, spacing, group)
-        else:
-            truth = {"D": KERNEL_TRUTH}
-            numbers += _numbers(fits[group], exact, truth, {"D": start}, group)
-        ((_, weights),) = net.block.kernels.items()
-        scale = float(net.block.symbols["D"].detach()) / spacing**2
-        for (row, column), weight in np.ndenumerate(scale * weights.detach().numpy()):
-            remarks[f"{group}: weight {row} {column}"] = float(weight)
-        for until, exact in zip(later[1:], unseen[1:], strict=True):
-            remarks[f"{group}: error at t = {until:g}"] = _prediction_error(
-                net, unseen[0], exact, round(until / dt)
-            )
-        texts[group] = str(net.to_equation())
-    return Outcome(fits, seconds, tuple(numbers), (), error, remarks, texts)
-
-
-def _moments(net: Network, made: Fit, exact: Fit, spacing: float, group: str) -> list[Number]:
-    """Return the coefficients of the derivatives of a free kernel; they are linear in it."""
-    (structure,) = net.block.structure.kernels
-    orders = list(ORDERS.values())
-    units = np.array([spacing ** (sum(order) - 2) for order in orders])
-    matrix = units[:, None] * moments(structure, orders)
-    centres, perfect = (matrix @ np.ravel(next(iter(one.values.values()))) for one in (made, exact))
-    assert made.covariance is not None
-    errors = np.sqrt(np.diag(matrix @ made.covariance @ matrix.T))
-    truths = [KERNEL_TRUTH if name in ("u_xx", "u_yy") else 0.0 for name in ORDERS]
-    return [
-        # The noise is given, so that intervals are those of the normal distribution.
-        Number(name, truth, math.nan, c, e, c - 1.96 * e, c + 1.96 * e, p - truth, group)
-        for name, truth, c, e, p in zip(ORDERS, truths, centres, errors, perfect, strict=True)
-    ]
-
-
-def _prediction_error(net: Network, first: np.ndarray, exact: np.ndarray, steps: int) -> float:
-    with torch.no_grad():
-        made = net.advance(torch.from_numpy(first.copy())[None], steps=steps)[0].numpy()
-    return float(np.linalg.norm(made - exact) / np.linalg.norm(exact))
 
 
 # What no data determine ---------------------------------------------------------------------------
@@ -544,11 +347,11 @@ def product() -> Fit:
     u = sp.Function("u")(t, x, y)
     pde = pn.PDE(sp.Eq(u.diff(t), a * b * (u.diff(x, 2) + u.diff(y, 2))))
     net = pde.to_network(
-        _square(20), RING, values={"a": 0.1, "b": 0.2}, dt=0.01, space="central4", stepper="rk4",
-        dtype="float64", trainable=("a", "b"),
+        unit_square(20), RING, values={"a": 0.1, "b": 0.2}, dt=0.01, space="central4",
+        stepper="rk4", dtype="float64", trainable=("a", "b"),
     )  # fmt: skip
     clean = heat_data(20)
-    data, _ = _measured([clean], 0.02, seed=1)
+    data, _ = measured([clean], 0.02, seed=1)
     return fit(net, Trajectory(HEAT_TIMES, data[0], initial=clean[0]))
 
 
@@ -561,119 +364,3 @@ CASES: Mapping[str, Callable[[], Outcome]] = {
     "gray_scott": gray_scott,
     "kernel": kernel,
 }
-
-
-# Helpers ------------------------------------------------------------------------------------------
-
-
-def _square(points: int) -> pn.Grid:
-    return pn.Grid(x=(0, 1, points), y=(0, 1, points))
-
-
-def _measured(
-    clean: Sequence[np.ndarray], share: float, seed: int
-) -> tuple[list[np.ndarray], dict[str, float]]:
-    """Add noise of a share of the amplitude, half of max − min, of each component.
-
-    Args:
-        clean: frames of each trajectory, shape (frame, component, *rest).
-        share: of the amplitude.
-        seed: of the generator.
-
-    Returns:
-        The frames with noise, and its standard deviation by component, "u" and then "v".
-    """
-    rng = np.random.default_rng(seed)
-    count = clean[0].shape[1]
-    ranges = [np.concatenate([c[:, k].ravel() for c in clean]) for k in range(count)]
-    sizes = np.array([share * np.ptp(one) / 2 for one in ranges])
-    spread = sizes.reshape(1, count, *(1,) * (clean[0].ndim - 2))
-    noisy = [c + spread * rng.normal(size=c.shape) for c in clean]
-    return noisy, dict(zip("uv", map(float, sizes), strict=False))
-
-
-def _timed(net: Network, frames: Any, **options: Any) -> tuple[Fit, float]:
-    """Return the fit and its processor time in seconds."""
-    begin = time.process_time()
-    made = fit(net, frames, **options)
-    return made, time.process_time() - begin
-
-
-def _numbers(
-    made: Fit,
-    exact: Fit,
-    truth: Mapping[str, float],
-    start: Mapping[str, float],
-    group: str = "",
-) -> tuple[Number, ...]:
-    """Read numbers from a fit, and their bias from the same fit to data without noise."""
-    rows = []
-    for name, true in truth.items():
-        low, high = (float(end) for end in made.interval(name))
-        found, error = float(made.values[name]), float(made.errors[name])
-        bias = float(exact.values[name]) - true
-        rows.append(Number(name, true, start[name], found, error, low, high, bias, group))
-    return tuple(rows)
-
-
-def _map(made: Fit, name: str, truth: np.ndarray, group: str = "", background: float = 0.0) -> Map:
-    low, high = (np.asarray(end) for end in made.interval(name))
-    found, error = np.asarray(made.values[name]), np.asarray(made.errors[name])
-    return Map(name, truth, found, error, low, high, group, background)
-
-
-def _on(grid: pn.Grid, boundary: pn.Boundary, expression: sp.Expr) -> np.ndarray:
-    """Return an expression of x and y on the grid, shape (y, x)."""
-    across, up = grid.mesh(boundary)
-    made: np.ndarray = np.broadcast_to(sp.lambdify((x, y), expression)(across, up), grid.shape)
-    return made
-
-
-def _random_state(grid: pn.Grid, rng: np.random.Generator, square: int) -> np.ndarray:
-    """Return random waves with a² + b² ≤ `square` periods along the axes, of amplitude 1."""
-    across, up = grid.mesh(RING)
-    made = np.zeros(grid.shape)
-    reach = math.isqrt(square)
-    for a in range(-reach, reach + 1):
-        for b in range(reach + 1):
-            if 0 < a * a + b * b <= square:
-                phase = 2 * np.pi * (a * across + b * up) + rng.uniform(0, 2 * np.pi)
-                made += rng.normal() / (1 + 0.2 * (a * a + b * b)) * np.cos(phase)
-    return made / np.abs(made).max()
-
-
-def _smoothness_weight(seen: Sequence[Trajectory], difference: float) -> float:
-    """Return the weight with which neighbours differ by about `difference` a priori.
-
-    The penalty times N/2 is minus the logarithm of the prior, Σ Δ²/(2 · difference²).
-    """
-    count = sum((one.states.shape[0] - 1) * one.states[0].size for one in seen)
-    return 1 / (count * difference**2)
-
-
-def _model_error(
-    net: Network,
-    times: np.ndarray,
-    clean: Sequence[np.ndarray],
-    sizes: Mapping[str, float],
-    sensors: np.ndarray | None = None,
-) -> float:
-    """Return the root mean square of (network − clean)/noise over all frames but the first.
-
-    Args:
-        net: with the true values.
-        times: of the frames.
-        clean: whole frames of each trajectory, shape (frame, component, *space).
-        sizes: the noise of each observed component.
-        sensors: a mask of nodes; None for all.
-    """
-    mask = np.ones(net.grid.shape, dtype=bool) if sensors is None else sensors
-    spread = np.array(list(sizes.values()))[:, None]
-    squares = []
-    with torch.no_grad():
-        state = torch.from_numpy(np.stack([c[0] for c in clean]))
-        for k in range(1, len(times)):
-            state = net.advance(state, steps=round((times[k] - times[k - 1]) / net.dt))
-            off = state.numpy() - np.stack([c[k] for c in clean])
-            squares.append(np.mean((off[:, : len(sizes)][:, :, mask] / spread) ** 2))
-    return float(np.sqrt(np.mean(squares)))

@@ -20,7 +20,9 @@ from tqdm import tqdm
 
 import pdenet as pn
 from pdenet.training.estimate import Fit
-from tests.inverse.cases import CASES, CONSTRAINTS, SETTINGS, Map, Number, Outcome, product
+from tests.inverse.cases import CASES, product
+from tests.inverse.experiment import Map, Number, Outcome
+from tests.inverse.kernel import CONSTRAINTS, SETTINGS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -28,7 +30,7 @@ _HEAD = """\
 # Inverse problems
 
 Seven problems in which something of an equation is unknown and is found by
-`pdenet.training.fit.fit` from noisy observations of its solutions. The data never come from the
+`pdenet.fit` from noisy observations of its solutions. The data never come from the
 network that is fitted: they are made on a finer grid with another scheme, or exactly by Fourier
 series, are restricted to the nodes of the network's grid, and noise is added. Each search starts
 well away from the truth.
@@ -40,7 +42,6 @@ every case anew and compare.
 import numpy as np
 import sympy as sp
 import pdenet as pn
-from pdenet.training.fit import fit
 
 heat, x, y = pn.catalogue["heat"], sp.Symbol("x"), sp.Symbol("y")
 ring = pn.Boundary(x=pn.Periodic(), y=pn.Periodic())
@@ -52,7 +53,7 @@ frames[1:] += np.random.default_rng(0).normal(0, 0.02, frames[1:].shape)
 net = heat.to_network(
     coarse, ring, values={"D": 0.006}, trainable=("D",), dt=0.01, space="central4", dtype="float64"
 )
-found = fit(net, frames, times=times)
+found = pn.fit(net, frames, times=times)
 print(found)  # D = 0.03 within 1 %, with its standard error
 ```
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from pdenet.errors import FitWarning
-from tests.inverse.cases import CASES, CONSTRAINTS, HEAT_TRUTH, Map, Number, Outcome, product
+from tests.inverse.cases import CASES, HEAT_TRUTH, product
+from tests.inverse.experiment import Map, Number, Outcome
+from tests.inverse.kernel import CONSTRAINTS
 from tests.inverse.page import ABOUT, DOCS, overview_rows
 
 PAGE = (DOCS / "inverse_problems.md").read_text(encoding="utf-8")

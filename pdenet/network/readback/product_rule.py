@@ -56,6 +56,11 @@ def split(expr: sp.Expr) -> tuple[sp.Rational, sp.Expr]:
             f"an equation has finite coefficients; got {expr} from the network's numbers; change "
             "the number that is divided by"
         )
+    if any(factor.is_real is False for factor in sp.preorder_traversal(expr)):
+        raise NetworkError(
+            f"an equation has real coefficients; got {expr} from the network's numbers; change the "
+            "negative number under the root or in the logarithm"
+        )
     number, rest = expr.as_coeff_Mul()
     factors = []
     for factor in sp.Mul.make_args(rest):

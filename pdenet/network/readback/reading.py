@@ -109,6 +109,10 @@ def read_back(network: Readable) -> Reading:
 
 
 def _check_finite(network: Readable) -> None:
+    if network.dtype not in (torch.float32, torch.float64):
+        raise NetworkError(
+            f"an equation is read from float32 or float64; got {network.dtype}; write net.float()"
+        )
     for name, tensor in network.block.state_dict().items():
         if isinstance(tensor, torch.Tensor) and not torch.isfinite(tensor).all():
             raise NetworkError(
