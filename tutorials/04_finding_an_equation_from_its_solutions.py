@@ -198,8 +198,6 @@ assert by_hand[5, 0] < 0.5 * SECRET["D"]
 # %%
 import warnings
 
-from pdenet.errors import FitWarning
-
 rng = np.random.default_rng(2)
 birth, death = sp.symbols("birth death")
 colony = pn.PDE(sp.Eq(u.diff(t), D * (u.diff(x, 2) + u.diff(y, 2)) + birth * u - death * u))
@@ -216,7 +214,7 @@ colony_net = colony.to_network(
     grid, ring, values=guess, trainable=list(guess), dtype="float64", **options
 )
 with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always", FitWarning)
+    warnings.simplefilter("always", pn.FitWarning)
     blurred = pn.fit(colony_net, data)
 print(blurred)
 print("\nFitWarning:", caught[0].message)
@@ -252,7 +250,6 @@ print(pn.fit(colony_net, data, parameters=["D", "birth"]))
 # with $N$ the number of measured values.
 
 # %%
-from pdenet.training.penalties import smoothness
 
 rng = np.random.default_rng(3)
 k = sp.Function("k")(x, y)
@@ -289,7 +286,7 @@ plate_fit = pn.fit(
     noise=0.01,
     tolerance=1e-6,
     bounds={"k": (0, None)},
-    penalty=smoothness("k", 1 / (num_values * 0.002**2)),
+    penalty=pn.smoothness("k", 1 / (num_values * 0.002**2)),
 )
 print(plate_fit)
 

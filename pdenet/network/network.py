@@ -32,6 +32,7 @@ from pdenet.network.options import (
     count,
     refuse_gradients,
     settled_dt,
+    torch_device,
     torch_dtype,
     trainable_names,
     with_arrays,
@@ -72,6 +73,7 @@ class Network(nn.Module):
         stencils: what trainable stencils may become: "free" for any kernel, "moment" for those that
             still approximate their derivative (their moments up to its order are fixed), "frozen"
             for none.
+        device: where the tensors live, such as "cuda".
 
     Raises:
         PdenetError: a subclass says what is wrong with the equation on this grid.
@@ -103,6 +105,7 @@ class Network(nn.Module):
         stability: str = "warn",
         trainable: bool | str | Collection[str] = False,
         stencils: str = "free",
+        device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
         check_kinds(grid, boundary, stability)
@@ -132,6 +135,7 @@ class Network(nn.Module):
         self.space = scheme.space
         self.components = bound.components
         self.block = Block(lowered, scheme, bound, dt, chosen, frozenset(names), stencils)
+        self.to(torch_device(device))
         rates = frozenset(f.name for f in scheme.system.fields if f.rate_of)
         self._fingerprint = _fingerprint(self.block, self.grid, self.stepper)
         self._groups = (frozenset(scheme.system.field_names) - rates, rates)

@@ -52,6 +52,21 @@ def torch_dtype(dtype: object) -> torch.dtype:
     return DTYPES[name]
 
 
+def torch_device(device: object) -> torch.device:
+    """Return a device that torch has here.
+
+    Raises:
+        NetworkError: it has none of that name.
+    """
+    try:
+        return torch.empty(0, device=device).device  # type: ignore[call-overload]  # any object
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise NetworkError(
+            f"a device that torch has here was expected; got {device!r} "
+            f'({str(error).splitlines()[0]}); use device="cpu"'
+        ) from error
+
+
 def check_time(t: object) -> None:
     """Check that a time is one number, or a real tensor without axes.
 

@@ -11,6 +11,7 @@ from typing import Any  # bounds are whatever a user gives
 import numpy as np
 
 from pdenet.errors import FitError, suggest
+from pdenet.training.keys import by_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ class Range:
 
 
 def make_ranges(
-    bounds: Mapping[str, Any] | None, values: Mapping[str, np.ndarray]
+    bounds: Mapping[Any, Any] | None, values: Mapping[str, np.ndarray]
 ) -> dict[str, Range]:
     """Check bounds against the starting values of the parameters that are fitted.
 
@@ -112,13 +113,14 @@ def make_ranges(
             "bounds are a mapping from names to pairs (low, high); got "
             f'{type(bounds).__name__}; write bounds={{"D": (0, None)}}'
         )
-    for name in bounds or {}:
+    table = by_name("bounds=", bounds or {})
+    for name in table:
         if name not in values:
             raise FitError(
                 f"bounds belong to fitted parameters, {', '.join(values)}; got {name!r}."
                 f"{suggest(name, values)}"
             )
-    return {name: _range(name, (bounds or {}).get(name), value) for name, value in values.items()}
+    return {name: _range(name, table.get(name), value) for name, value in values.items()}
 
 
 def _range(name: str, pair: Any, value: np.ndarray) -> Range:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pdenet.errors import FitError, suggest
+from pdenet.training.keys import Key, name_of
 from pdenet.training.options import check_level
 from pdenet.training.uncertainty import quantile
 
@@ -78,11 +79,21 @@ class Fit:
     notes: tuple[str, ...]
 
     @property
+    def num_effective(self) -> float:
+        """The effective number of parameters, `num_values − freedom`.
+
+        Those that the observations determine, the values of unknown initial states among them; no
+        whole number where a penalty determines a part. With `errors=False`, and where the notes say
+        that standard errors were not computed, all fitted entries count.
+        """
+        return self.num_values - self.freedom
+
+    @property
     def intervals(self) -> dict[str, tuple[Value, Value]]:
         """The interval of each parameter at `level`; see `interval`."""
         return {name: self.interval(name) for name in self.values}
 
-    def interval(self, name: str, level: float | None = None) -> tuple[Value, Value]:
+    def interval(self, name: Key, level: float | None = None) -> tuple[Value, Value]:
         """Return the interval value ± quantile · standard error, cut at the bounds.
 
         Args:
@@ -96,6 +107,7 @@ class Fit:
         Raises:
             FitError: an unknown name, or a level that is no probability.
         """
+        name = name_of("the name of an interval", name)
         if name not in self.values:
             raise FitError(
                 f"the fit is of {', '.join(self.values)}; got {name!r}.{suggest(name, self.values)}"

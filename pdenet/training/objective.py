@@ -11,8 +11,10 @@ from torch import nn
 
 from pdenet.errors import FitError
 from pdenet.training.bounds import Range
+from pdenet.training.lbfgs import Point
 from pdenet.training.model import Model
 from pdenet.training.rollout import Rollout
+from pdenet.training.sizes import Sizes
 
 Penalty = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
 
@@ -31,7 +33,7 @@ class Objective:
         quantities: all parameters of the network by name.
         ranges: the bounds of those that are fitted.
         weights: w of each component of the network, in its unit.
-        spreads: the standard deviation of each component's observations, in its unit.
+        sizes: of the observations of each component.
         penalty: of the parameters, by name; None for none.
         estimated: whether initial states are unknown too.
         checkpoint_every: as for the network.
@@ -45,7 +47,7 @@ class Objective:
         quantities: Mapping[str, nn.Parameter],
         ranges: Mapping[str, Range],
         weights: np.ndarray,
-        spreads: np.ndarray,
+        sizes: Sizes,
         penalty: Penalty | None,
         *,
         estimated: bool,
@@ -57,11 +59,12 @@ class Objective:
         self.quantities = quantities
         self.ranges = ranges
         self.fitted = {name: quantities[name] for name in ranges}
-        self.spreads = spreads
+        self.sizes = sizes
         self.penalty = penalty
         self.estimated = estimated
         self.checkpoint_every = checkpoint_every
         self.truncate_every = truncate_every
+        self.eps = torch.finfo(model.dtype).eps
         self.num_values = sum(int(r.measured.sum()) for r in self.rollouts)
         self.weigh(weights)
         self.starts = {n: _numpy(p) for n, p in self.fitted.items()}
@@ -73,6 +76,9 @@ class Objective:
     def weigh(self, weights: np.ndarray) -> None:
         """Change w, one number for each component, in its unit."""
         self.weights = weights
+        rounding = self.sizes.rounding(self.eps) / weights
+        # Were each component's residual rounding, and no less: beyond it one of them is more.
+        self._most_rounding = float(self.sizes.counts @ rounding**2) / self.num_values
         self.inverse_weights = [self._of_fields(r, 1.0 / weights) for r in self.rollouts]
 
     # -- unknowns ----------------------------------------------------------------------------------
@@ -121,27 +127,38 @@ class Objective:
         nothing = math.inf, np.zeros(zeta.shape)
         if not all(bool(torch.isfinite(p).all()) for p in self.fitted.values()):
             return nothing
-        total = 0.0
+        total, has_graph = 0.0, self.truncate_every is not None
         slopes = []
         for rollout, inverse in zip(self.rollouts, self.inverse_weights, strict=True):
             initial = rollout.initial.requires_grad_(self.estimated)
             loss = self._squares(rollout, initial, inverse) / self.num_values
             if not torch.isfinite(loss):
                 return nothing
-            # One batch's graph at a time.
-            if loss.requires_grad:
+            if loss.requires_grad:  # one batch's graph at a time
                 loss.backward()
+                has_graph = True
             total += float(loss.detach())
             if self.estimated:
                 slope = initial.grad
                 slopes.append(np.zeros(initial.numel()) if slope is None else _numpy(slope).ravel())
                 rollout.initial = initial.detach()
+        if not has_graph:
+            raise FitError(
+                "predictions that torch can differentiate by the fitted parameters, "
+                f"{', '.join(self.fitted)}, were expected; got some without a graph; leave out "
+                "torch.no_grad() and detach() in the network's advance, or name other parameters="
+            )
         if self.penalty is not None:
             extra = evaluate_penalty(self.penalty, self.quantities)
             if not torch.isfinite(extra):
                 return nothing
-            if extra.requires_grad:
-                extra.backward()
+            if not extra.requires_grad:
+                raise FitError(
+                    "a penalty that torch can differentiate by the fitted parameters, "
+                    f"{', '.join(self.fitted)}, was expected; got {float(extra):.4g} without a "
+                    "graph; compute it from their tensors with torch, or leave it out"
+                )
+            extra.backward()
             total += float(extra.detach())
         gradient = np.concatenate([*self._slopes_of_parameters(zeta), *slopes]) * self._scales
         return (total, gradient) if np.isfinite(gradient).all() else nothing
@@ -176,6 +193,23 @@ class Objective:
             for place, field in enumerate(rollout.batch.observer.fields):
                 made[field] += misfit[:, :, place].sum()
         return made
+
+    def is_rounding(self, point: Point) -> bool:
+        """Tell whether the residual of every observed component is nothing but rounding.
+
+        The loss alone does not show it: one component's rounding, relative to its noise, may hide
+        all that another one has to say. It moves the network to the point.
+        """
+        if self.penalty is not None or point.loss > self._most_rounding:
+            return False
+        self.place(point.x)
+        return bool(self.rounded().all())
+
+    def rounded(self, factor: float = 1.0) -> np.ndarray:
+        """Return which components have a residual of so many times rounding at most, bool."""
+        limit = factor * self.sizes.rounding(self.eps)
+        found: np.ndarray = self.squares() <= self.sizes.counts * limit**2
+        return found
 
     def misfits(self) -> list[np.ndarray]:
         """Return Σ residual² over sensors at the network's present values, one array a rollout.
@@ -216,7 +250,7 @@ class Objective:
                 unit = min(unit, largest)
             scales.append(np.full(free.size, unit if math.isfinite(unit) else 1.0))
         if self.estimated:
-            spread = torch.from_numpy(self.spreads)
+            spread = torch.from_numpy(self.sizes.spreads)
             for given in self._given:
                 one = spread.reshape(-1, *(1,) * (given.ndim - 2)).expand(given.shape)
                 scales.append(one.numpy().ravel())
@@ -225,7 +259,7 @@ class Objective:
     def _sensitivity(self, rollout: Rollout, along: Mapping[str, torch.Tensor]) -> float:
         """Return Σ (derivative of the predictions / spread)² along one direction."""
         directions = {n: v[None] for n, v in along.items()}, None
-        inverse = self._of_fields(rollout, 1.0 / self.spreads)
+        inverse = self._of_fields(rollout, 1.0 / self.sizes.spreads)
         total = 0.0
         for tangent in rollout.tangents(rollout.initial, self.fitted, directions):
             total += float((tangent * inverse).double().square().sum())

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pdenet.errors import FitError, suggest
+from pdenet.training.keys import Key, by_name, names_of
 from pdenet.training.model import Model
 from pdenet.training.search import SCHEDULES, Plan, Schedule
 
@@ -41,6 +42,12 @@ def check_model(model: Any) -> Model:
             "a network with at least one trainable parameter was expected; got none; build it with "
             'trainable=True, or trainable=("D",) for some names'
         )
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(one.is_inference() for one in tensors):
+        raise FitError(
+            "a network whose tensors torch can differentiate was expected; got tensors that were "
+            "made inside torch.inference_mode(); build the network outside of it"
+        )
     for name, parameter in quantities.items():
         if not bool(torch.isfinite(parameter).all()):
             raise FitError(
@@ -51,21 +58,21 @@ def check_model(model: Any) -> Model:
 
 
 def choose(
-    quantities: Mapping[str, nn.Parameter], names: str | Collection[str] | None
+    quantities: Mapping[str, nn.Parameter], keys: Key | Collection[Key] | None
 ) -> dict[str, nn.Parameter]:
     """Return the parameters to fit, in the network's order.
 
     Raises:
         FitError: an unknown name, or none.
     """
-    if names is None:
+    if keys is None:
         return dict(quantities)
-    wanted = [names] if isinstance(names, str) else list(names)
+    wanted = names_of("parameters=", keys)
     for name in wanted:
         if name not in quantities:
             raise FitError(
                 f"parameters= names trainable parameters of the network, {', '.join(quantities)}; "
-                f"got {name!r}.{suggest(str(name), quantities)}"
+                f"got {name!r}.{suggest(name, quantities)}"
             )
     if not wanted:
         raise FitError(
@@ -82,7 +89,6 @@ def make_plan(
     schedule: Any,
     tolerance: Any,
     patience: Any,
-    floor: float,
     rounding: float,
 ) -> Plan:
     """Return a plan of the search.
@@ -118,7 +124,6 @@ def make_plan(
         schedule=chosen,
         tolerance=_not_negative("tolerance", tolerance),
         patience=_PATIENCE[optimizer] if patience is None else check_count("patience", patience),
-        floor=floor,
         rounding=rounding,
     )
 
@@ -171,19 +176,20 @@ def check_noise(
         return None
     if not isinstance(noise, Mapping):
         return np.full(len(components), _positive("noise", noise))
-    for name in noise:
+    table = by_name("noise=", noise)
+    for name in table:
         if name not in components:
             raise FitError(
                 f"noise= names components, {', '.join(components)}; got {name!r}."
-                f"{suggest(str(name), components)}"
+                f"{suggest(name, components)}"
             )
     for name in observed:
-        if name not in noise:
+        if name not in table:
             raise FitError(
                 f"noise= names every observed component, {', '.join(observed)}; got none for "
                 f"{name!r}; add it, or give one number for all"
             )
-    return np.array([_positive(f"noise of {n}", noise.get(n, 1.0)) for n in components])
+    return np.array([_positive(f"noise of {n}", table.get(n, 1.0)) for n in components])
 
 
 def shown(parameter: torch.Tensor | np.ndarray) -> str:

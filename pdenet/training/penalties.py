@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Mapping
 import torch
 
 from pdenet.errors import FitError, suggest
+from pdenet.training.keys import Key, names_of
 
 
 def smoothness(
-    names: str | Collection[str], weight: float
+    names: Key | Collection[Key], weight: float
 ) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
     """Return a penalty on differences between neighbours, weight · Σ (c[k+1] − c[k])².
 
@@ -45,7 +46,7 @@ def smoothness(
             "for none"
         )
 
-    chosen = (names,) if isinstance(names, str) else tuple(names)
+    chosen = names_of("the names of a smooth parameter", names)
 
     def penalty(quantities: Mapping[str, torch.Tensor]) -> torch.Tensor:
         squares = []

@@ -26,6 +26,8 @@ _CLIFF = 10.0
 """Times the best loss: beyond it an iterate has left the valley. Its gradient would fill Adam's
 averages for many steps to come, and carry the search away."""
 
+_ROUNDING = "the residual is rounding"
+
 _HALVINGS = 20  # of Adam's rate after blow-ups: a millionth of it is nothing
 
 
@@ -40,7 +42,6 @@ class Plan:
         schedule: Adam's schedule.
         tolerance: relative decrease of the loss over `patience` iterations that is too little.
         patience: see tolerance.
-        floor: the loss that is nothing but rounding.
         rounding: the relative rounding error of the loss.
     """
 
@@ -50,7 +51,6 @@ class Plan:
     schedule: Schedule
     tolerance: float
     patience: int
-    floor: float
     rounding: float
 
 
@@ -63,17 +63,21 @@ class Found:
         losses: of each iterate, the start first.
         converged: whether it stopped because it was done.
         stopped: why it stopped, in words.
-        floor: the loss that is nothing but rounding.
     """
 
     best: Point
     losses: tuple[float, ...]
     converged: bool
     stopped: str
-    floor: float
 
 
-def search(function: Function, start: Point, plan: Plan, progress: bool | None) -> Found:
+def search(
+    function: Function,
+    start: Point,
+    plan: Plan,
+    progress: bool | None,
+    is_rounding: Callable[[Point], bool] = lambda point: False,
+) -> Found:
     """Minimise a function from a start whose loss is finite; never end worse than it began.
 
     Args:
@@ -81,12 +85,15 @@ def search(function: Function, start: Point, plan: Plan, progress: bool | None) 
         start: where to begin.
         plan: how.
         progress: whether to show a bar; None for on a terminal only.
+        is_rounding: whether nothing but rounding is left of the residual at a point.
     """
     best, losses = start, [start.loss]
 
     def end(converged: bool, why: str) -> Found:
-        return Found(best, tuple(losses), converged, why, plan.floor)
+        return Found(best, tuple(losses), converged, why)
 
+    if is_rounding(best):
+        return end(True, _ROUNDING)
     reason = _is_done(best, [start.loss], plan)
     if reason:
         return end(True, reason)
@@ -96,10 +103,13 @@ def search(function: Function, start: Point, plan: Plan, progress: bool | None) 
         try:
             for there in points(function, start, plan):
                 losses.append(there.loss)
-                best = there if there.loss < best.loss else best
+                is_better = there.loss < best.loss
+                best = there if is_better else best
                 best_losses.append(best.loss)
                 bar.set_postfix_str(f"loss {best.loss:.4g}", refresh=False)
                 bar.update()
+                if is_better and is_rounding(best):
+                    return end(True, _ROUNDING)
                 reason = _is_done(there, best_losses, plan)
                 if reason:
                     return end(True, reason)
@@ -115,8 +125,6 @@ def search(function: Function, start: Point, plan: Plan, progress: bool | None) 
 def _is_done(here: Point, best_losses: list[float], plan: Plan) -> str:
     """Return why the search is over, or nothing."""
     best = best_losses[-1]
-    if best <= plan.floor:
-        return "the residual is rounding"
     slope = float(np.linalg.norm(here.gradient))
     # With unknowns of unit scale a gradient step gains about slope²: far below the tolerance.
     if slope * slope <= 1e-6 * plan.tolerance * abs(here.loss):

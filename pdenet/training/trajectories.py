@@ -10,11 +10,15 @@ import numpy as np
 
 from pdenet.equation.values import as_numpy
 from pdenet.errors import FitError
+from pdenet.training.keys import Key, names_of
 
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
     """Observations of one solution of a PDE, for `pdenet.fit`.
+
+    Arrays are copied, and the copies are read-only: what is changed afterwards in the caller's arrays
+    changes nothing here.
 
     Without sensors, values are whole frames. With sensors, they are the values at those places:
     a node, or a point between nodes, where the prediction is interpolated linearly along each
@@ -56,7 +60,7 @@ class Trajectory:
     initial: Any = None
     start: float | None = None
     sensors: Any = None
-    fields: Sequence[str] | None = None
+    fields: Key | Sequence[Key] | None = None
 
     def __post_init__(self) -> None:
         times = _check_times(self.times)
@@ -77,8 +81,8 @@ class Trajectory:
                 f"at least one measured value was expected; all {states.size} are NaN, which means "
                 "not measured; leave the trajectory out"
             )
-        object.__setattr__(self, "times", times)
-        object.__setattr__(self, "states", states)
+        object.__setattr__(self, "times", _frozen(times))
+        object.__setattr__(self, "states", _frozen(states))
         if self.initial is not None:
             initial = _check_values("the initial state", self.initial)
             if np.isnan(initial).any():
@@ -86,11 +90,11 @@ class Trajectory:
                     f"an initial state is known everywhere; got {int(np.isnan(initial).sum())} NaN "
                     f'of shape {initial.shape}; fill them, and use initial="estimated" if you guess'
                 )
-            object.__setattr__(self, "initial", initial)
+            object.__setattr__(self, "initial", _frozen(initial))
         if self.start is not None:
             object.__setattr__(self, "start", self._check_start(times))
         if self.sensors is not None:
-            object.__setattr__(self, "sensors", _check_sensors(self.sensors))
+            object.__setattr__(self, "sensors", _frozen(_check_sensors(self.sensors)))
         if self.fields is not None:
             object.__setattr__(self, "fields", _check_fields(self.fields, states.shape[1]))
 
@@ -142,6 +146,13 @@ def _check_times(given: object) -> np.ndarray:
     return times
 
 
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """Return a copy that cannot be written to."""
+    made = array.copy()
+    made.setflags(write=False)
+    return made
+
+
 def _as_array(what: str, given: object) -> np.ndarray:
     try:
         return as_numpy(given)
@@ -183,8 +194,8 @@ def _check_sensors(given: object) -> np.ndarray:
     return sensors
 
 
-def _check_fields(given: Sequence[str], count: int) -> tuple[str, ...]:
-    fields = (given,) if isinstance(given, str) else tuple(given)
+def _check_fields(given: Key | Sequence[Key], count: int) -> tuple[str, ...]:
+    fields = names_of("fields=", given)
     if len(fields) != count or len(set(fields)) != count:
         raise FitError(
             f"one name for each field of the observed values was expected, {count} in all; got "

@@ -51,7 +51,8 @@ first = sp.sin(2 * sp.pi * x) + sp.cos(2 * sp.pi * (x + y))
 frames = pn.exact_periodic(heat, fine, first, times, values={"D": 0.03})[:, :, ::4, ::4]
 frames[1:] += np.random.default_rng(0).normal(0, 0.02, frames[1:].shape)
 net = heat.to_network(
-    coarse, ring, values={"D": 0.006}, trainable=("D",), dt=0.01, space="central4", dtype="float64"
+    coarse, ring, values={"D": 0.006}, trainable=("D",), dt=0.01, space="central4",
+    stepper="rk4", dtype="float64",
 )
 found = pn.fit(net, frames, times=times)
 print(found)  # D = 0.03 within 1 %, with its standard error

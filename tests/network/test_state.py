@@ -104,6 +104,10 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         ),
         "asks for gradients for 'a'",
     ),
+    "a device that is not there": (
+        lambda: DIFFUSION.to_network(GRID, RING, values={"a": 0.1}, dt=1e-3, device="nowhere"),
+        "a device that torch has here",
+    ),
     "one kernel": (
         lambda: DIFFUSION.to_network(
             GRID, RING, values={"a": 0.1}, dt=1e-3, trainable=["stencils.xx"]
