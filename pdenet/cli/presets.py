@@ -94,7 +94,7 @@ _PRESETS: Mapping[str, Preset] = {
 def preset_for(pde: PDE) -> Preset | None:
     """Return the preset of an equation of the catalogue, None for any other equation."""
     found = _PRESETS.get(pde.name)
-    if found is None and pde.name in _COEFFICIENTS:
+    if found is None and pde.name in _SYSTEMS:
         return _example(pde)
     if found is None:
         return None
@@ -122,31 +122,48 @@ def _triple(n: int, sign: float) -> np.ndarray:
     )
 
 
-# Example coefficients that keep each system hyperbolic, n = 2. In eq3, eq4 and eq6 a positive
-# definite S times a diagonal matrix is similar to a symmetric one, with S the same along both axes;
-# in eq7 A = Cᵀ and D = C make the Jacobian 2 Cᵀ diag(Cu) C symmetric.
-_N = 2
-_S = _symmetric(_N, 0.5, 0.15)
-_HIDDEN = np.concatenate([np.eye(_N), _symmetric(_N, 0.5, 0.5), _symmetric(_N, 0.5, -0.5)])
-_COEFFICIENTS: Mapping[str, Mapping[str, np.ndarray]] = {
-    "eq2": {"A": _triple(_N, 1.0), "B": _triple(_N, -1.0)},
-    "eq3": {"A": _S, "B": _S, "C": np.eye(_N), "D": _symmetric(_N, 0.5, -0.2)},
-    "eq4": {"Ax": _S, "Ay": _S / 2, "Az": _S / 2, "C": _symmetric(_N, 1.0, 0.3)},
-    "eq5": {"Cx": _symmetric(_N, 0.6, 0.2), "Cy": np.eye(_N) / 2, "Cz": np.eye(_N) / 2},
-    "eq6": {"Ax": _S, "Ay": _S / 2, "Az": _S / 2, "C": np.diag([1.0, 0.5])},
-    "eq7": {"Ax": _HIDDEN.T / 2, "Ay": _HIDDEN.T / 4, "Az": _HIDDEN.T / 4}
-    | dict.fromkeys("CD", _HIDDEN),
-    "eq9": {"A": _symmetric(_N, 0.0, 1.0), "B": np.diag([1.0, -1.0])},
-}
+# Where example coefficients are known.
+_SYSTEMS = ("eq2", "eq3", "eq4", "eq5", "eq6", "eq7", "eq9")
+
+
+def _coefficients(name: str, n: int) -> Mapping[str, np.ndarray]:
+    """Return example coefficients that keep a system hyperbolic.
+
+    In eq3, eq4 and eq6 a positive definite S times a diagonal matrix is similar to a symmetric one,
+    with S the same along both axes; in eq7 A = Cᵀ and D = C make the Jacobian 2 Cᵀ diag(Cu) C
+    symmetric.
+    """
+    same = _symmetric(n, 0.5, 0.15)
+    hidden = np.concatenate([np.eye(n), _symmetric(n, 0.5, 0.5), _symmetric(n, 0.5, -0.5)])
+    signs = np.diag((-1.0) ** np.arange(n))
+    tables: Mapping[str, Mapping[str, np.ndarray]] = {
+        "eq2": {"A": _triple(n, 1.0), "B": _triple(n, -1.0)},
+        "eq3": {"A": same, "B": same, "C": np.eye(n), "D": _symmetric(n, 0.5, -0.2)},
+        "eq4": {"Ax": same, "Ay": same / 2, "Az": same / 2, "C": _symmetric(n, 1.0, 0.3)},
+        "eq5": {"Cx": _symmetric(n, 0.6, 0.2), "Cy": np.eye(n) / 2, "Cz": np.eye(n) / 2},
+        "eq6": {"Ax": same, "Ay": same / 2, "Az": same / 2, "C": np.diag(0.5 ** np.arange(n))},
+        "eq7": {
+            "Ax": hidden.T / 2,
+            "Ay": hidden.T / 4,
+            "Az": hidden.T / 4,
+            "C": hidden,
+            "D": hidden,
+        },
+        "eq9": {"A": _symmetric(n, 0.0, 1.0), "B": signs},
+    }
+    return tables[name]
 
 
 def _example(pde: PDE) -> Preset:
     known = {p.name for p in pde.parameters}
+    size = pde.system.fields[0].size
+    # The catalogue's option n fixes the size; else two components are enough to see.
+    n = int(size) if size is not None and size.is_Integer else 2
     r2 = "(" + " + ".join(f"{axis}^2" for axis in pde.axes) + ")"
     return Preset(
         {pde.fields[0]: f"1 + exp(-10*{r2})/4"},
         until=0.5,
         points=None if len(pde.axes) == 1 else 64,
-        values={name: v for name, v in _COEFFICIENTS[pde.name].items() if name in known},
-        note=f"coefficients: a symmetrisable example of size n = {_N}; --set gives others",
+        values={name: v for name, v in _coefficients(pde.name, n).items() if name in known},
+        note=f"coefficients: a symmetrisable example of size n = {n}; --set gives others",
     )

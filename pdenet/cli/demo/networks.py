@@ -33,7 +33,7 @@ print(net.to_equation())                            # u_t = 1.00… (u_xx + u_yy
 _WIDTH = 236
 _TRUTH = 1.0  # D, in pixels² per unit of time
 _START = 0.3
-_NOISE = 0.02  # of the range of grey levels
+_NOISE = 0.01  # of the range of grey levels
 # The photograph is diffused first, so that the grid resolves what is compared: at t = 16 waves of 9
 # pixels have fallen to a thousandth, and those of 18 move at a speed that is 1 % off.
 _TIMES = (16.0, 20.0, 24.0, 28.0, 32.0)
@@ -82,7 +82,7 @@ def networks(is_fast: bool, progress: Progress) -> Section:
             "convolutions, walls the padding, the time step the skip connection. Network and "
             "solver take fifty steps of one length from one photograph; the numbers are the "
             "largest difference between the two, in units of rounding (2⁻⁵² of the largest value). "
-            f"Below, a network that starts with D = {_START:g} looks at five noisy frames of a "
+            f"Below, a network that starts with D = {_START:g} looks at four noisy frames of a "
             f"diffusion with D = {_TRUTH:g}. {words}"
         ),
         code=_CODE,
@@ -146,7 +146,7 @@ def _learned(photo: np.ndarray) -> tuple[Check, tuple[Picture, ...], str]:
     check = Check("D learned from noisy frames, against the truth", error, 1.0, "%")
     pictures = (
         Picture(
-            still(frames[1], 0, 1), f"seen: t = {_TIMES[1]:g}", _WIDTH, "noise of 5 grey levels"
+            still(frames[1], 0, 1), f"seen: t = {_TIMES[1]:g}", _WIDTH, "noise of 2.6 grey levels"
         ),
         Picture(still(frames[-1], 0, 1), f"seen: t = {_TIMES[-1]:g}", _WIDTH),
         Picture(still(last, 0, 1), f"learned: D = {value:.4f}", _WIDTH, "", check),

@@ -125,7 +125,7 @@ def _section(section: Section) -> str:
 <p>{escape(section.words)}</p>
 {rows}
 <table>
-<tr><th>compared with the exact solution</th><th class="number">measured error</th>
+<tr><th>what is compared</th><th class="number">measured error</th>
 <th class="number">tolerance</th><th class="bar"></th><th></th></tr>
 {"".join(_check(check) for check in section.checks)}</table>
 <pre>{escape(section.code)}</pre>
