@@ -19,12 +19,14 @@ from pdenet.training import options
 from pdenet.training.batches import as_trajectories, make_batches, make_pieces
 from pdenet.training.bounds import Range, make_ranges
 from pdenet.training.estimate import Fit
+from pdenet.training.keys import Key
 from pdenet.training.lbfgs import Point
 from pdenet.training.model import Model
 from pdenet.training.objective import Objective, Penalty
-from pdenet.training.report import Data, report
+from pdenet.training.report import report
 from pdenet.training.rollout import Rollout
 from pdenet.training.search import Found, Plan, Schedule, search
+from pdenet.training.sizes import Sizes
 from pdenet.training.trajectories import Trajectory
 
 _ALIKE = 1.1
@@ -40,11 +42,11 @@ def fit(
     frames: Result | Trajectory | Sequence[Result | Trajectory] | np.ndarray | torch.Tensor,
     *,
     times: Any = None,
-    parameters: str | Collection[str] | None = None,
-    bounds: Mapping[str, Any] | None = None,
+    parameters: Key | Collection[Key] | None = None,
+    bounds: Mapping[Any, Any] | None = None,
     initial: str = "given",
     window: int | None = None,
-    noise: float | Mapping[str, float] | None = None,
+    noise: float | Mapping[Any, float] | None = None,
     penalty: Penalty | None = None,
     optimizer: str = "lbfgs",
     iterations: int | None = None,
@@ -70,14 +72,19 @@ def fit(
     with weights in proportion to the residuals' sizes, until these agree.
 
     The network holds the parameters that were found; on an exception, an interruption included, it
-    holds those it started from.
+    holds those it started from. Warnings come last: where they are errors, the network keeps what
+    was found. Gradients are computed whether or not `torch.no_grad` or `torch.inference_mode` is
+    in force outside.
 
     Standard errors are those of least squares, linearised at the minimum (Gauss–Newton): with
     H = JᵀJ/w² and J the derivative of the predictions by the parameters, Cov = H⁻¹ (JᵀJ σ²/w⁴) H⁻¹,
     which for one noise σ is σ² (JᵀJ)⁻¹. They hold for independent errors of observation around a
     model that is right: they contain neither the error of the discretisation nor errors of initial
-    states that were given and of the frames that windows restart from, which count as exact. Up to
-    2,000 unknowns they are computed, one more simulation each; above, the result says they are not.
+    states that were given and of the frames that windows restart from, which count as exact. With
+    unknown initial states the derivative is taken at states that have fitted some of the noise;
+    where noise fills waves that decay between frames, standard errors of a diffusivity come out too
+    small, by half in the worst case that was met. Up to 2,000 unknowns standard errors are
+    computed, one more simulation each; above, the result says they are not.
 
     With a penalty they are those of the posterior whose prior has minus the logarithm N/2 times the
     penalty in units of the noise: H gains N/2 times its second derivative.
@@ -89,8 +96,9 @@ def fit(
             any lengths, or an array of shape (frame, component, *space). Float64 measurements
             are rounded to a network of float32; the result notes it.
         times: for an array of frames, shape (frame,), in the equation's unit of time.
-        parameters: the names of those to fit, among `net.quantities()`; by default all. The others
-            keep their values.
+        parameters: the names of those to fit, one or several, among `net.quantities()`; by default
+            all. The others keep their values. Here, in `bounds` and in `noise` a name is a string,
+            a symbol, a field, its time derivative or a coefficient.
         bounds: for some names a pair (low, high), None for no bound, numbers or arrays. They hold
             strictly at every iterate: θ = low + eᶻ, high − eᶻ, or low + (high − low)/(1 + e⁻ᶻ).
         initial: "given" takes initial states as exact (observations of their time are not used);
@@ -118,8 +126,8 @@ def fit(
         progress: whether to show a bar; by default on a terminal only.
 
     Raises:
-        FitError: data, bounds or options that make no sense, or a prediction that blows up at the
-            starting values.
+        FitError: data, bounds or options that make no sense, a prediction that blows up at the
+            starting values, or one that torch cannot differentiate.
 
     Warns:
         FitWarning: the search stopped before it converged, a parameter came to its bound, or the
@@ -163,10 +171,9 @@ def fit(
     ranges = make_ranges(bounds, starts)
     trajectories = as_trajectories(frames, times, model)
     pieces = make_pieces(trajectories, model, window, estimated=estimated)
-    data = Data.of(pieces, model)
-    given = options.check_noise(noise, model.components, data.observed(model.components))
-    weights = data.spreads if given is None else given
-    eps = torch.finfo(model.dtype).eps
+    sizes = Sizes.of(pieces, model)
+    given = options.check_noise(noise, model.components, sizes.observed(model.components))
+    weights = sizes.spreads if given is None else given
     plan = options.make_plan(
         optimizer,
         iterations,
@@ -174,18 +181,16 @@ def fit(
         schedule,
         tolerance,
         patience,
-        # A few roundings of the largest component; a penalty is no rounding.
-        floor=0.0 if penalty is not None else float(np.max((4 * eps * data.sizes / weights) ** 2)),
-        rounding=10 * eps,
+        rounding=10 * torch.finfo(model.dtype).eps,
     )
-    with _kept_on_errors(model, chosen):
+    with torch.inference_mode(False), torch.enable_grad(), _kept_on_errors(model, chosen):
         objective = Objective(
             model,
             [Rollout(model, batch) for batch in make_batches(pieces)],
             quantities,
             ranges,
             weights,
-            data.spreads,
+            sizes,
             penalty,
             estimated=estimated,
             checkpoint_every=checkpoint_every,
@@ -194,13 +199,15 @@ def fit(
         start = Point(objective.start(), *objective(objective.start()))
         if not math.isfinite(start.loss):
             raise _blow_up(starts, model, ranges)
-        found = search(objective, start, plan, progress)
+        found = search(objective, start, plan, progress, objective.is_rounding)
+        found = _rescaled(objective, found, plan, progress)
         objective.place(found.best.x)
         if given is None and penalty is None:
-            found = _reweighted(objective, found, plan, data, progress)
-        made, messages = report(objective, found, data, given, level, trajectories, errors=errors)
-        for message in messages:
-            warnings.warn(message, FitWarning, stacklevel=2)
+            found = _reweighted(objective, found, plan, progress)
+        made, messages = report(objective, found, given, level, trajectories, errors=errors)
+    # Outside: a warning that is turned into an error takes nothing away from the network.
+    for message in messages:
+        warnings.warn(message, FitWarning, stacklevel=2)
     return made
 
 
@@ -226,26 +233,44 @@ def _kept_on_errors(model: Model, chosen: Mapping[str, nn.Parameter]) -> Iterato
             one.grad = gradient
 
 
-def _reweighted(
-    objective: Objective, found: Found, plan: Plan, data: Data, progress: bool | None
-) -> Found:
+def _rescaled(objective: Objective, found: Found, plan: Plan, progress: bool | None) -> Found:
+    """Search on in the scales of the point that was found, until they are those it was found in."""
+    for _ in range(_ROUNDS):
+        left = plan.iterations - (len(found.losses) - 1)
+        if left < 1 or objective.is_rounding(found.best):
+            break
+        zeta = objective.rescale(found.best.x)
+        if zeta is None:
+            break
+        onwards = dataclasses.replace(plan, iterations=left)
+        best = Point(zeta, *objective(zeta))
+        more = search(objective, best, onwards, progress, objective.is_rounding)
+        found = dataclasses.replace(more, losses=(*found.losses, *more.losses[1:]))
+    return found
+
+
+def _reweighted(objective: Objective, found: Found, plan: Plan, progress: bool | None) -> Found:
     """Weigh components by the noise that their residuals show, and search on, until both agree.
 
     The loss is scaled so that it goes on where it was. One component needs no such weight.
     """
-    seen = data.counts > 0
-    least = 4 * torch.finfo(objective.model.dtype).eps * data.sizes[seen]
+    counts, least = objective.sizes.counts, objective.sizes.rounding(objective.eps)
     for _ in range(_ROUNDS):
         left = plan.iterations - (len(found.losses) - 1)
-        noise = np.maximum(np.sqrt(objective.squares()[seen] / data.counts[seen]), least)
+        noise = np.maximum(np.sqrt(objective.squares() / np.maximum(counts, 1)), least)
+        seen = noise > 0  # what is zero, and predicted to be zero, has no weight to learn
+        noise = noise[seen]
         ratios = noise / objective.weights[seen]
-        if ratios.max() <= _ALIKE * ratios.min() or found.best.loss <= found.floor or left < 1:
+        if left < 1 or ratios.max(initial=0.0) <= _ALIKE * ratios.min(initial=math.inf):
+            break
+        if objective.is_rounding(found.best):
             break
         weights = objective.weights.copy()
         weights[seen] = noise / math.sqrt(found.best.loss)
         objective.weigh(weights)
         best = Point(found.best.x, *objective(found.best.x))
-        more = search(objective, best, dataclasses.replace(plan, iterations=left), progress)
+        onwards = dataclasses.replace(plan, iterations=left)
+        more = search(objective, best, onwards, progress, objective.is_rounding)
         found = dataclasses.replace(more, losses=(*found.losses, *more.losses[1:]))
         objective.place(found.best.x)
     return found

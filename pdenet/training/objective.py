@@ -18,6 +18,9 @@ from pdenet.training.sizes import Sizes
 
 Penalty = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
 
+_STALE = 10.0
+"""The factor by which scales that were found elsewhere may be off: L-BFGS bears that much."""
+
 
 class Objective:
     """L(ζ) = (1/N) Σ ((prediction − observation)/w)² + penalty, over the N measured values.
@@ -71,7 +74,7 @@ class Objective:
         self._free = {n: ranges[n].to_free(one) for n, one in self.starts.items()}
         self._given = [r.initial.clone() for r in self.rollouts]
         self._scales = np.ones(self._size())
-        self._scales = self._find_scales()
+        self._scales = self._find_scales(self._free)
 
     def weigh(self, weights: np.ndarray) -> None:
         """Change w, one number for each component, in its unit."""
@@ -229,8 +232,32 @@ class Objective:
 
     # -- scales ------------------------------------------------------------------------------------
 
-    def _find_scales(self) -> np.ndarray:
+    def rescale(self, zeta: np.ndarray) -> np.ndarray | None:
+        """Find the scales anew at ζ, and return the same point in them.
+
+        Where the predictions of the start were exploding, a unit of its scales is next to nothing
+        elsewhere, and so is the slope along it.
+
+        Returns:
+            None where they have changed by less than a factor of `_STALE`, and stay.
+        """
+        self.place(zeta)
+        moved = self._scales * zeta
+        done, here = 0, {}
+        for name, free in self._free.items():
+            here[name] = free + moved[done : done + free.size].reshape(free.shape)
+            done += free.size
+        scales = self._find_scales(here)
+        changes = scales / self._scales
+        if max(changes.max(initial=1.0), 1 / changes.min(initial=1.0)) < _STALE:
+            return None
+        self._scales = scales
+        return np.asarray(moved / scales)
+
+    def _find_scales(self, here: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return c of each unknown, from one derivative along a random direction for each name.
+
+        The network holds the parameters of `here`, which are those on the free scale.
 
         For independent random signs v the expectation of |J v|² is the sum of |J's columns|², so
         that one direction tells the mean sensitivity of all entries of an array.
@@ -240,9 +267,10 @@ class Objective:
         for name, parameter in self.fitted.items():
             v = torch.randint(0, 2, parameter.shape, generator=signs).to(parameter) * 2 - 1
             squares = sum(self._sensitivity(r, {name: v}) for r in self.rollouts)
-            free, own = self._free[name], self.ranges[name]
+            free, own = here[name], self.ranges[name]
             steepest = float(np.abs(own.slope(free)).max(initial=0.0))
-            largest = float(np.abs(self.starts[name]).max(initial=0.0)) if own.is_free else 1.0
+            now = np.maximum(np.abs(self.starts[name]), np.abs(_numpy(parameter)))
+            largest = float(now.max(initial=0.0)) if own.is_free else 1.0
             unit = math.inf
             if steepest > 0 and 0 < squares < math.inf:
                 unit = math.sqrt(free.size * self.num_values / squares) / steepest

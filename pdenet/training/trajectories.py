@@ -17,7 +17,7 @@ from pdenet.training.keys import Key, names_of
 class Trajectory:
     """Observations of one solution of a PDE, for `pdenet.fit`.
 
-    Arrays are copied, and the copies are read-only: what is changed afterwards in the caller's arrays
+    Arrays are copied, and the copies are read-only: what happens to the caller's arrays afterwards
     changes nothing here.
 
     Without sensors, values are whole frames. With sensors, they are the values at those places:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
@@ -265,12 +267,12 @@ def test_an_exception_leaves_the_starting_values() -> None:
     net = started()
     calls = 0
 
-    def interrupted(quantities: object) -> torch.Tensor:
+    def interrupted(quantities: Mapping[str, torch.Tensor]) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if calls == 5:
             raise KeyboardInterrupt
-        return torch.tensor(0.0)
+        return 0.0 * quantities["D"]
 
     with pytest.raises(KeyboardInterrupt):
         fit(net, frames, times=times, penalty=interrupted)
