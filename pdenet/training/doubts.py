@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from pdenet.discrete.bounds import EXACT, Bound
 from pdenet.errors import PdenetError
 from pdenet.training.entries import split
 from pdenet.training.objective import Objective
@@ -112,9 +113,19 @@ def judge_search(
             f"a converged fit was expected; got {found.stopped}; raise iterations=, start nearer, "
             "or use what was found with care"
         )
-    unstable = "" if grown else _unstable(objective)
-    if unstable:
-        doubts.add(unstable, "build the network with a smaller dt and fit again")
+    limit = None if grown else _limit(objective)
+    if limit is not None and objective.model.dt > limit.dt * (1 + 1e-9):
+        note = (
+            f"dt = {objective.model.dt:.4g} is above the stable limit {limit.dt:.4g} at the values "
+            "found"
+        )
+        if limit.method.startswith(EXACT):
+            doubts.add(
+                f"{note}, so that the search may have been held up there",
+                "build the network with a smaller dt and fit again",
+            )
+        else:  # an estimate, or that of one state: it may be too small
+            doubts.notes.append(f"{note} ({limit.method}, at the first initial state)")
     return converged, stopped
 
 
@@ -184,23 +195,18 @@ def judge_determination(
     return undetermined, relations
 
 
-def _unstable(objective: Objective) -> str:
-    """Say that the time step is above the stable one at the values found, where that is known."""
-    model = objective.model
-    bound = getattr(model, "bound", None)
+def _limit(objective: Objective) -> Bound | None:
+    """Return the stable time step at the values found, where it is known."""
+    bound = getattr(objective.model, "bound", None)
     if bound is None:
-        return ""
+        return None
     state = objective.rollouts[0].initial[0].detach().cpu().numpy()
     try:
-        limit = bound(state).dt
+        limit = bound(state)
     except PdenetError:
-        return ""  # kernels that have learned are those of no scheme that is known
-    if model.dt <= limit * (1 + 1e-9):
-        return ""
-    return (
-        f"dt = {model.dt:.4g} is above the stable limit {limit:.4g} at the values found, so that "
-        "the search may have been held up there"
-    )
+        return None  # kernels that have learned are those of no scheme that is known
+    assert isinstance(limit, Bound)
+    return limit
 
 
 def _shown(values: Mapping[str, np.ndarray]) -> str:
