@@ -43,6 +43,11 @@ from pdenet.errors import (
 )
 
 if TYPE_CHECKING:
+    from pdenet.network.convnet.block import PDEBlock
+    from pdenet.network.convnet.classifier import Classifier
+    from pdenet.network.convnet.layout import Layout
+    from pdenet.network.convnet.models import create_model, list_models
+    from pdenet.network.convnet.relaxation import Relaxation
     from pdenet.network.network import Network
     from pdenet.simulate.exact import exact_periodic
     from pdenet.simulate.result import Result
@@ -56,13 +61,19 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for: they need SciPy, tqdm or PyTorch, which an equation alone does not.
 _LATER = {
+    "Classifier": "pdenet.network.convnet.classifier",
     "Fit": "pdenet.training.estimate",
+    "Layout": "pdenet.network.convnet.layout",
     "Network": "pdenet.network.network",
+    "PDEBlock": "pdenet.network.convnet.block",
+    "Relaxation": "pdenet.network.convnet.relaxation",
     "Result": "pdenet.simulate.result",
     "Solver": "pdenet.simulate.solver",
     "Trajectory": "pdenet.training.trajectories",
+    "create_model": "pdenet.network.convnet.models",
     "exact_periodic": "pdenet.simulate.exact",
     "fit": "pdenet.training.fit",
+    "list_models": "pdenet.network.convnet.models",
     "smoothness": "pdenet.training.penalties",
 }
 
@@ -71,6 +82,7 @@ __all__ = [
     "BlowUpError",
     "Boundary",
     "BoundaryWarning",
+    "Classifier",
     "Coefficient",
     "D",
     "Dirichlet",
@@ -78,10 +90,13 @@ __all__ = [
     "FitWarning",
     "Free",
     "Grid",
+    "Layout",
     "Network",
     "Neumann",
+    "PDEBlock",
     "PdenetError",
     "Periodic",
+    "Relaxation",
     "Result",
     "Robin",
     "Solver",
@@ -92,10 +107,12 @@ __all__ = [
     "ZeroPadding",
     "catalogue",
     "coordinates",
+    "create_model",
     "exact_periodic",
     "fields",
     "fit",
     "indices",
+    "list_models",
     "parse",
     "parse_expression",
     "smoothness",

@@ -73,6 +73,22 @@ class FitError(PdenetError, ValueError):
     """Frames, sensors, bounds or options from which no parameters can be found."""
 
 
+class DataError(PdenetError, ValueError):
+    """Images, class lists or a data set that cannot be used."""
+
+
+class TrainingError(PdenetError, ValueError):
+    """A training run whose options make no sense."""
+
+
+class CheckpointError(PdenetError, RuntimeError):
+    """A checkpoint that cannot be written, or none that is intact."""
+
+
+class DivergedError(PdenetError, RuntimeError):
+    """A training run that went bad more often than it may be rolled back."""
+
+
 class CommandError(PdenetError, ValueError):
     """A command line or a TOML file that asks for something that does not exist."""
 
@@ -123,6 +139,14 @@ class BlowUpError(PdenetError, RuntimeError):
 
 class StabilityWarning(UserWarning):
     """A run goes on although it was found to be unstable (`stability="warn"`)."""
+
+
+class DataWarning(UserWarning):
+    """Image files that were passed over."""
+
+
+class CheckpointWarning(UserWarning):
+    """A damaged checkpoint that was passed over for an older one."""
 
 
 class FitWarning(UserWarning):

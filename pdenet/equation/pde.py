@@ -25,6 +25,7 @@ from pdenet.errors import EquationError, suggest
 if TYPE_CHECKING:
     from pdenet.discrete.boundary import Boundary
     from pdenet.discrete.grid import Grid
+    from pdenet.network.convnet.classifier import Classifier
     from pdenet.network.network import Network
     from pdenet.simulate.solver import Solver
 
@@ -147,6 +148,12 @@ class PDE:
         from pdenet.network.network import Network
 
         return Network(self, grid, boundary, **options)
+
+    def to_classifier(self, num_classes: int, **options: Any) -> Classifier:
+        """Compile to a trainable image classifier; see `pdenet.Classifier`."""
+        from pdenet.network.convnet.classifier import Classifier
+
+        return Classifier(self, num_classes, **options)
 
     def latex(self) -> str:
         """Return the equations in LaTeX, without dollar signs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any  # a time is a number or a tensor; so are values of expressions
 
 import numpy as np
@@ -19,10 +19,11 @@ from pdenet.equation.values import Values
 from pdenet.network.expression import Expression
 from pdenet.network.features import Banks, Features, Window
 from pdenet.network.kernels import STENCILS, Kernels
-from pdenet.network.layers import StackedTerms
+from pdenet.network.layers import StackedTerms, divergences
 from pdenet.network.lowering import Lowered
 from pdenet.network.padding import Padding
-from pdenet.network.products import StackedProduct, Tensors
+from pdenet.network.products import Divergence, FieldValues, StackedProduct, Tensors, WeightStack
+from pdenet.network.structure import Flux, LayerProduct
 from pdenet.network.tensors import NamedTensors
 
 
@@ -180,7 +181,31 @@ class Block(nn.Module):
                 made[info.name] = torch.zeros_like(field)
         return made
 
-    # -- what layers ask for; see `layers.Context` -------------------------------------------------
+    # -- what layers ask for; see `products.Context` -----------------------------------------------
+
+    folds_linear = True
+
+    def letters(self, weights: WeightStack, stack: str, derived: str) -> str:
+        """Return the letters of a stack of coefficients: the stack's first."""
+        return stack + "".join(dict.fromkeys(weights.indices))
+
+    def is_one(self, product: LayerProduct) -> bool:
+        """Tell whether number · scale is 1 for ever: never, since numbers are tensors."""
+        return False
+
+    def map_changes(self, names: Collection[str]) -> bool:
+        """Tell whether what varies in space depends on the state or on the time."""
+        return not {TIME, *(f.name for f in self.structure.fields)}.isdisjoint(names)
+
+    def after(
+        self, product: StackedProduct
+    ) -> Mapping[int, Callable[[torch.Tensor], torch.Tensor]]:
+        """Return what is done to results on the way: nothing."""
+        return {}
+
+    def divergences(self, fluxes: Sequence[Flux], stack: str) -> tuple[list[Divergence], str]:
+        """Return what computes the divergences of a layer, and the letters of their stack."""
+        return divergences(fluxes, stack, self)
 
     def varies(self, name: str) -> bool:
         """Tell whether a coefficient varies in space."""
@@ -199,7 +224,7 @@ class Block(nn.Module):
     def map(
         self,
         expression: Expression,
-        features: Features | None,
+        features: FieldValues | None,
         tensors: Tensors,
         t: Any,
         window: Window,

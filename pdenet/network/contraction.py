@@ -9,8 +9,9 @@ spatial operands are an element-wise product. The order comes from opt_einsum.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import opt_einsum
 import torch
@@ -117,9 +118,17 @@ class Contraction:
         return made
 
     def run(
-        self, prepared: Mapping[int, torch.Tensor], tensors: Mapping[int, torch.Tensor]
+        self,
+        prepared: Mapping[int, torch.Tensor],
+        tensors: Mapping[int, torch.Tensor],
+        after: Mapping[int, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType({}),
     ) -> torch.Tensor:
         """Return the result of what `prepare` gave and of all other operands.
+
+        Args:
+            prepared: what `prepare` gave.
+            tensors: the other operands, by number.
+            after: what is done to the results of steps, by their numbers.
 
         Returns:
             Shape `(batch, *output, *space)`, of constants only `(*output,)`.
@@ -129,6 +138,8 @@ class Contraction:
         for k, step in enumerate(self.steps, start):
             if k not in made:
                 made[k] = self._step(step, made)
+                if k in after:
+                    made[k] = after[k](made[k])
         operand, tensor = self.operands[self.last], made[self.last]
         extra = [k for k, c in enumerate(operand.letters) if c not in self.output]
         if extra:  # a single operand with an index that is summed

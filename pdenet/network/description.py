@@ -15,7 +15,7 @@ from pdenet.network.block import Block
 from pdenet.network.contraction import Operand, Step
 from pdenet.network.features import Support
 from pdenet.network.layers import FaceDivergence, KernelDivergence, StackedTerms
-from pdenet.network.products import STACK, FactorStack, StackedProduct
+from pdenet.network.products import STACK, Divergence, FactorStack, StackedProduct
 from pdenet.network.readback.polynomials import fit_polynomial
 
 # More names than this are counted instead.
@@ -112,8 +112,9 @@ class _Description:
         flux = [", ".join(others)] if others else []
         return lines + self._product(layer.product, flux, "+ ")[0]
 
-    def _divergence(self, divergence: FaceDivergence | KernelDivergence) -> tuple[list[str], str]:
+    def _divergence(self, divergence: Divergence) -> tuple[list[str], str]:
         """Return the operations of a flux, and the name of its divergence."""
+        assert isinstance(divergence, FaceDivergence | KernelDivergence)
         lines, made = self._product(divergence.nodes, [], "")
         if isinstance(divergence, KernelDivergence):
             kernel = self.structure.kernels[divergence.kernels[0]]

@@ -13,12 +13,14 @@ import torch
 
 from pdenet.discrete.arrays import cut
 from pdenet.network.contraction import Contraction, Operand
-from pdenet.network.features import Features, Row, Support, Window, convolve
+from pdenet.network.features import Row, Support, Window, convolve
 from pdenet.network.products import (
     PIXELS,
     STACK,
     Context,
+    Divergence,
     FactorStack,
+    FieldValues,
     Scales,
     StackedProduct,
     Tensors,
@@ -47,7 +49,7 @@ class FaceDivergence:
         self.contraction = Contraction(operands, flux.index, self.sizes, PIXELS, dimension)
         self.per_length = 1.0 / context.structure.spacing[flux.axis]
 
-    def __call__(self, features: Features, tensors: Tensors, t: Any) -> torch.Tensor:
+    def __call__(self, features: FieldValues, tensors: Tensors, t: Any) -> torch.Tensor:
         """Return the divergence, shape `(batch, *index, *space)`."""
         flux = self.nodes(features, tensors, t)
         if flux.shape[self.place] > 1:
@@ -70,14 +72,28 @@ class KernelDivergence:
         self.nodes = StackedProduct([self.flux.nodes], self.flux.index, self.window, {}, context)
         self.sizes = {c: self.nodes.contraction.sizes[c] for c in self.flux.index}
 
-    def __call__(self, features: Features, tensors: Tensors, t: Any) -> torch.Tensor:
-        """Return all divergences, shape `(batch, *index, kernel, *space)`."""
+    def __call__(self, features: FieldValues, tensors: Tensors, t: Any) -> torch.Tensor:
+        """Return all divergences, shape `(batch, *index, kernel, *space)`; of one no kernel."""
         flux = self.nodes(features, tensors, t)
         pairs = zip(features.points, self.window.before, self.window.after, strict=True)
         points = [n + b + a for n, b, a in pairs][::-1]
         lead = flux.shape[: flux.ndim - len(points)]
         kernels = torch.stack([tensors.kernels[k] for k in self.kernels])[:, None]
-        return convolve(flux.expand(*lead, *points), kernels)
+        made = convolve(flux.expand(*lead, *points), kernels)
+        return made if len(self.kernels) > 1 else made.squeeze(len(lead))
+
+
+def divergences(
+    fluxes: Sequence[Flux], stack: str, context: Context
+) -> tuple[list[Divergence], str]:
+    """Return what computes the divergences of a scheme's fluxes, and the letters of their stack."""
+    if share_nodes(fluxes, context):
+        return [KernelDivergence(fluxes, context)], fluxes[0].index + stack
+    made: list[Divergence] = [
+        FaceDivergence(f, context) if f.kernel is None else KernelDivergence([f], context)
+        for f in fluxes
+    ]
+    return made, stack + fluxes[0].index
 
 
 class StackedTerms:
@@ -95,7 +111,7 @@ class StackedTerms:
         self.key = key
         self.folded: tuple[Support, int] | None = None
         products = [term.product for term in layer.terms]
-        if _is_linear(layer, output, context):
+        if context.folds_linear and _is_linear(layer, output, context):
             kernels = tuple(p.factors[0].kernel for p in products)
             row = Row(tuple(k for k in kernels if k is not None), key)
             self.folded = context.banks.ask(products[0].factors[0].field, context.window, row)
@@ -103,42 +119,28 @@ class StackedTerms:
             return
         fluxes = [term.flux for term in layer.terms if term.flux is not None]
         stack = STACK if len(products) > 1 else ""
-        self.divergences: list[FaceDivergence | KernelDivergence] = []
+        self.divergences: list[Divergence] = []
         others: dict[str, Mapping[str, int]] = {}
-        letters = ""
-        if fluxes and _share_nodes(fluxes, context):
-            self.divergences = [KernelDivergence(fluxes, context)]
-            letters = fluxes[0].index + stack
-        elif fluxes:
-            self.divergences = [
-                FaceDivergence(f, context) if f.kernel is None else KernelDivergence([f], context)
-                for f in fluxes
-            ]
-            letters = stack + fluxes[0].index
         if fluxes:
+            self.divergences, letters = context.divergences(fluxes, stack)
             others[letters] = self.divergences[0].sizes
         self.product = StackedProduct(products, output, context.window, others, context)
         self.scales = self.product.scales
 
-    def __call__(self, features: Features, tensors: Tensors, t: Any) -> torch.Tensor:
+    def __call__(self, features: FieldValues, tensors: Tensors, t: Any) -> torch.Tensor:
         """Return the sum of the terms, shape `(batch, component, *space)`; axes may be 1."""
         if self.folded is not None:
             return features.convolved(*self.folded)
         result = self.product(features, tensors, t, self._others(features, tensors, t))
         return result if self.output else result[:, None]
 
-    def _others(self, features: Features, tensors: Tensors, t: Any) -> list[torch.Tensor]:
+    def _others(self, features: FieldValues, tensors: Tensors, t: Any) -> list[torch.Tensor]:
         """Return the divergences as one operand, or nothing."""
-        made = []
-        for divergence in self.divergences:
-            value = divergence(features, tensors, t)
-            if isinstance(divergence, KernelDivergence) and len(divergence.kernels) == 1:
-                value = value.squeeze(1 + len(divergence.flux.index))
-            made.append(value)
+        made = [divergence(features, tensors, t) for divergence in self.divergences]
         return made if len(made) < 2 else [stacked(made)]
 
 
-def _share_nodes(fluxes: Sequence[Flux], context: Context) -> bool:
+def share_nodes(fluxes: Sequence[Flux], context: Context) -> bool:
     """Tell whether fluxes are derivatives of one product, by kernels of one support."""
     kernels = [context.structure.kernels[f.kernel] for f in fluxes if f.kernel is not None]
     supports = {(k.first, k.shape) for k in kernels}

@@ -62,18 +62,22 @@ class Lowered:
     functions: frozenset[str]
 
 
-def lower(scheme: Scheme, values: Values, fill: Collection[str] = ()) -> Lowered:
+def lower(
+    scheme: Scheme, values: Values, fill: Collection[str] = (), *, tabulate: bool = True
+) -> Lowered:
     """Turn a scheme into the structure of a block.
 
     Args:
         scheme: the scheme.
         values: the values of its parameters.
         fill: the coefficient functions that get a value at every node where they are one number.
+        tabulate: whether what depends on coordinates alone becomes an array over this grid. Else it
+            stays an expression, which serves for all grids.
 
     Returns:
         The structure and the first values of its tensors.
     """
-    return _Lowering(scheme, values, fill).lowered()
+    return _Lowering(scheme, values, fill, tabulate).lowered()
 
 
 @dataclass
@@ -89,8 +93,11 @@ class _Tables:
 
 
 class _Lowering:
-    def __init__(self, scheme: Scheme, values: Values, fill: Collection[str]) -> None:
+    def __init__(
+        self, scheme: Scheme, values: Values, fill: Collection[str], tabulate: bool
+    ) -> None:
         self.scheme = scheme
+        self.tabulate = tabulate
         self.values = values
         self.tables = _Tables()
         self.field_names = set(scheme.system.field_names)
@@ -223,7 +230,7 @@ class _Lowering:
         if not varying:
             return number, sp.Mul(*constant), None
         with_fields = any(symbol_names(f) & self.field_names for f in varying)
-        if not (in_flux and with_fields):
+        if self.tabulate and not (in_flux and with_fields):
             fixed = [f for f in varying if symbol_names(f) <= set(self.mesh)]
             if fixed:
                 varying = [f for f in varying if f not in fixed]

@@ -6,23 +6,41 @@ are stacked, so that C and D of two terms become one 1×1 convolution n → 2n, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol  # values of maps are numbers or tensors
 
 import torch
 
-from pdenet.equation.symbols import TIME
 from pdenet.network.contraction import Contraction, Operand
 from pdenet.network.expression import Expression
-from pdenet.network.features import Banks, Features, Row, Support, Window
-from pdenet.network.structure import Factor, LayerProduct, Structure, Weight
+from pdenet.network.features import Row, Support, Window
+from pdenet.network.structure import Factor, Flux, LayerProduct, Structure, Weight
 
 STACK = "d"
 """The letter over which the terms of a layer are summed."""
 
 # Costs of contractions are compared for a picture of this size; the order hardly depends on it.
 PIXELS = 4096
+
+
+@dataclass(frozen=True)
+class WeightStack:
+    """The coefficients at one place of all terms of a layer.
+
+    Attributes:
+        names: their names; one name where they are the same.
+        indices: the letters of their indices.
+    """
+
+    names: tuple[str, ...]
+    indices: str
+
+    @classmethod
+    def of(cls, weights: Sequence[Weight]) -> WeightStack:
+        """Return the stack of some weights."""
+        names = tuple(w.name for w in weights)
+        return cls(names[:1] if len(set(names)) == 1 else names, weights[0].indices)
 
 
 @dataclass
@@ -36,6 +54,7 @@ class Tensors:
         kernels: the kernels with their powers of the spacing.
         weights: the weights of each bank.
         prepared: for each stacked product its operands that no field enters.
+        stacks: coefficients that are kept in stacks, with axes as the context orders letters.
     """
 
     environment: Mapping[str, Any]
@@ -44,15 +63,70 @@ class Tensors:
     kernels: Sequence[torch.Tensor]
     weights: Mapping[Support, torch.Tensor] = field(default_factory=dict)
     prepared: dict[int, dict[int, torch.Tensor]] = field(default_factory=dict)
+    stacks: Mapping[WeightStack, torch.Tensor] = field(default_factory=dict)
+
+
+class Bank(Protocol):
+    """All convolutions of a block; see `Banks`."""
+
+    def ask(self, name: str, window: Window, row: Row) -> tuple[Support, int]:
+        """Return the bank and the place in it where a row is found."""
+
+
+class FieldValues(Protocol):
+    """The fields at one stage; see `Features`."""
+
+    @property
+    def points(self) -> Sequence[int]:
+        """The number of nodes along each axis, in coordinate order."""
+
+    def value(self, name: str, window: Window) -> torch.Tensor:
+        """Return a field itself, shape `(batch, component, *space)`."""
+
+    def convolved(self, support: Support, place: int) -> torch.Tensor:
+        """Return one output of a bank, shape `(batch, component, *space)`."""
+
+    def bank(self, support: Support) -> torch.Tensor:
+        """Return all outputs of a bank, shape `(batch, component, kernel, *space)`."""
 
 
 class Context(Protocol):
     """What a layer asks of its block while it is built and while it is carried out."""
 
     structure: Structure
-    banks: Banks
-    products: list[StackedProduct]
     window: Window
+    folds_linear: bool
+
+    @property
+    def banks(self) -> Bank:
+        """All convolutions."""
+
+    @property
+    def products(self) -> list[StackedProduct]:
+        """All stacked products so far; a new one enters itself."""
+
+    def letters(self, weights: WeightStack, stack: str, derived: str) -> str:
+        """Return the letters of a stack of coefficients, each once, in the order of its axes.
+
+        Args:
+            weights: the coefficients.
+            stack: the letter of the stack, "" where all terms have the same coefficient.
+            derived: the letters of what is differentiated.
+        """
+
+    def is_one(self, product: LayerProduct) -> bool:
+        """Tell whether number · scale of a product is 1 for ever, and may be left out."""
+
+    def map_changes(self, names: Collection[str]) -> bool:
+        """Tell whether what varies in space has to be evaluated anew at each stage."""
+
+    def after(
+        self, product: StackedProduct
+    ) -> Mapping[int, Callable[[torch.Tensor], torch.Tensor]]:
+        """Return what is done to the results of a product's steps, by their numbers."""
+
+    def divergences(self, fluxes: Sequence[Flux], stack: str) -> tuple[list[Divergence], str]:
+        """Return what computes the divergences of a layer, and the letters of their stack."""
 
     def varies(self, name: str) -> bool:
         """Tell whether a coefficient varies in space."""
@@ -63,7 +137,7 @@ class Context(Protocol):
     def map(
         self,
         expression: Expression,
-        features: Features | None,
+        features: FieldValues | None,
         tensors: Tensors,
         t: Any,
         window: Window,
@@ -72,6 +146,17 @@ class Context(Protocol):
 
     def extended(self, tensor: torch.Tensor, window: Window) -> torch.Tensor:
         """Return a coefficient with one more node at both ends of the window's axes."""
+
+
+class Divergence(Protocol):
+    """The divergence of a flux, or of several."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The lengths of the flux's indices."""
+
+    def __call__(self, features: FieldValues, tensors: Tensors, t: Any) -> torch.Tensor:
+        """Return the divergences, shape `(batch, *letters, *space)`."""
 
 
 class Scales:
@@ -124,24 +209,26 @@ class StackedProduct:
         first = products[0]
         stack = STACK if len(products) > 1 else ""
         sizes = {STACK: len(products)}
-        operands = [Operand(stack, False)]
+        self.is_one = all(map(context.is_one, products))
+        operands = [] if self.is_one else [Operand(stack, False)]
 
         maps = [p.map for p in products if p.map is not None]
         maps = maps[:1] if len(set(maps)) == 1 else maps
         self.maps = [Expression(m) for m in maps]
-        names = {n for m in self.maps for n in m.names}
-        self.maps_change = bool(names & {TIME, *(f.name for f in context.structure.fields)})
+        self.maps_change = context.map_changes({n for m in self.maps for n in m.names})
         if maps:
             operands.append(Operand(stack if len(maps) > 1 else "", True))
 
+        derived = "".join(f.index for f in first.factors if f.kernel is not None)
+        derived += "".join(others).replace(STACK, "")
         self.weights = [
-            _WeightStack([p.weights[k] for p in products]) for k in range(len(first.weights))
+            WeightStack.of([p.weights[k] for p in products]) for k in range(len(first.weights))
         ]
         for weights in self.weights:
             name = weights.names[0]
             sizes.update(zip(weights.indices, context.sizes_of(name), strict=True))
-            letters = "".join(dict.fromkeys(weights.indices))
-            letters = (stack if len(weights.names) > 1 else "") + letters
+            own = stack if len(weights.names) > 1 else ""
+            letters = context.letters(weights, own, derived)
             operands.append(Operand(letters, context.varies(name)))
 
         self.factors: list[FactorStack] = []
@@ -158,54 +245,55 @@ class StackedProduct:
 
     def prepare(self, tensors: Tensors) -> dict[int, torch.Tensor]:
         """Return the operands that no field enters, by number, contracted among themselves."""
-        scale = self.scales(tensors.numbers, tensors.environment)
-        operands = {0: scale if len(self.products) > 1 else scale[0]}
+        operands = {}
+        if not self.is_one:
+            scale = self.scales(tensors.numbers, tensors.environment)
+            operands[0] = scale if len(self.products) > 1 else scale[0]
         if self.maps and not self.maps_change:
-            operands[1] = self._map(None, tensors, 0.0)
-        start = 1 + bool(self.maps)
-        for k, weights in enumerate(self.weights, start):
+            operands[self.place_of_maps] = self._map(None, tensors, 0.0)
+        for k, weights in enumerate(self.weights, self.place_of_maps + bool(self.maps)):
             operands[k] = self._weight(weights, tensors)
         return self.contraction.prepare(operands)
 
     def __call__(
-        self, features: Features, tensors: Tensors, t: Any, others: Sequence[torch.Tensor] = ()
+        self, features: FieldValues, tensors: Tensors, t: Any, others: Sequence[torch.Tensor] = ()
     ) -> torch.Tensor:
         """Return the sum, shape `(batch, *output, *space)`; axes may have length 1."""
         operands = {}
         if self.maps_change:
-            operands[1] = self._map(features, tensors, t)
-        start = 1 + bool(self.maps) + len(self.weights)
+            operands[self.place_of_maps] = self._map(features, tensors, t)
+        start = self.place_of_maps + bool(self.maps) + len(self.weights)
         fields = [*(factor(features) for factor in self.factors), *others]
         operands |= dict(enumerate(fields, start))
-        result = self.contraction.run(tensors.prepared[self.key], operands)
+        result = self.contraction.run(
+            tensors.prepared[self.key], operands, self.context.after(self)
+        )
         if not self.is_spatial:
             result = result.reshape(1, *result.shape, *(1,) * self.context.structure.dimension)
         return result
 
-    def _map(self, features: Features | None, tensors: Tensors, t: Any) -> torch.Tensor:
+    @property
+    def place_of_maps(self) -> int:
+        """The number of the operand behind the scales: the map, or the first weight."""
+        return 0 if self.is_one else 1
+
+    def _map(self, features: FieldValues | None, tensors: Tensors, t: Any) -> torch.Tensor:
         made = [self.context.map(m, features, tensors, t, self.window) for m in self.maps]
         return made[0] if len(made) == 1 else stacked(made)
 
-    def _weight(self, weights: _WeightStack, tensors: Tensors) -> torch.Tensor:
+    def _weight(self, weights: WeightStack, tensors: Tensors) -> torch.Tensor:
+        if weights in tensors.stacks:
+            return tensors.stacks[weights]
         found = [tensors.coefficients[name] for name in weights.names]
         is_spatial = self.context.varies(weights.names[0])
         if is_spatial:
             found = [self.context.extended(tensor, self.window) for tensor in found]
         lead = 1 if is_spatial else 0
         made = found[0] if len(found) == 1 else torch.stack(found, dim=lead)
-        return _diagonals(made, weights.indices, lead + (len(found) > 1))
+        return diagonals(made, weights.indices, lead + (len(found) > 1))
 
 
-class _WeightStack:
-    """The coefficients at one place of all terms of a layer; one name where they are the same."""
-
-    def __init__(self, weights: Sequence[Weight]) -> None:
-        names = tuple(w.name for w in weights)
-        self.names = names[:1] if len(set(names)) == 1 else names
-        self.indices = weights[0].indices
-
-
-def _diagonals(tensor: torch.Tensor, indices: str, lead: int) -> torch.Tensor:
+def diagonals(tensor: torch.Tensor, indices: str, lead: int) -> torch.Tensor:
     """Return a tensor with one axis for each letter: of A_jj the diagonal."""
     while len(set(indices)) < len(indices):
         repeated = next(c for c in indices if indices.count(c) > 1)
@@ -237,7 +325,7 @@ class FactorStack:
         size = context.structure.sizes[names.index(first.field)]
         self.sizes = {first.index: size} if first.index else {}
 
-    def __call__(self, features: Features) -> torch.Tensor:
+    def __call__(self, features: FieldValues) -> torch.Tensor:
         """Return the operand, shape `(batch, *letters, *space)`."""
         made = self._values(features)
         if self.is_scalar:
@@ -246,7 +334,7 @@ class FactorStack:
             made = self.function(dict.fromkeys(self.function.names, made))
         return made
 
-    def _values(self, features: Features) -> torch.Tensor:
+    def _values(self, features: FieldValues) -> torch.Tensor:
         if self.places[0] is None:
             return features.value(self.field, self.window)
         if self.is_shared:

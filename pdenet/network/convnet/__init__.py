@@ -1,0 +1,1 @@
+"""ConvNets made from equations: relaxed blocks, stages, classifiers, and the published models."""

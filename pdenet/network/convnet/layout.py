@@ -1,0 +1,96 @@
+"""Layout: how many blocks of which width a classifier has, and how a picture enters it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from pdenet.errors import NetworkError, suggest
+from pdenet.network.convnet.relaxation import check_count
+
+STEMS = ("pooled", "plain")
+"""What stands before the first stage."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Stages of blocks. Every stage but the first begins with a block of stride 2.
+
+    Attributes:
+        widths: the number of channels of each stage.
+        depths: the number of blocks of each stage.
+        stem: "pooled" is the stem of ResNet, a 7×7 convolution of stride 2, batch norm, ReLU and
+            3×3 max-pooling of stride 2, for pictures of some 224 pixels; "plain" is a 3×3
+            convolution, batch norm and ReLU, for 8 to 64 pixels.
+
+    Raises:
+        NetworkError: widths and depths are not tuples of positive integers of one length.
+
+    Example:
+        >>> Layout(widths=(16, 32), depths=(2, 2)).reductions
+        (1, 2)
+    """
+
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    stem: str = "plain"
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "depths"):
+            given = getattr(self, name)
+            if not isinstance(given, tuple | list) or not given:
+                raise NetworkError(
+                    f"{name} of a layout has a number for each stage; got {given!r}; write "
+                    f"{name}=(64, 128)"
+                )
+            made = tuple(check_count(f"each of {name}", value, 1) for value in given)
+            object.__setattr__(self, name, made)
+        if len(self.widths) != len(self.depths):
+            raise NetworkError(
+                f"each stage has a width and a depth; got {len(self.widths)} widths and "
+                f"{len(self.depths)} depths"
+            )
+        if self.stem not in STEMS:
+            raise NetworkError(
+                f"stem is one of {', '.join(STEMS)}; got {self.stem!r}."
+                f"{suggest(str(self.stem), STEMS)}"
+            )
+
+    @property
+    def stem_reduction(self) -> int:
+        """How many pixels of the picture make one behind the stem."""
+        return 4 if self.stem == "pooled" else 1
+
+    @property
+    def reductions(self) -> tuple[int, ...]:
+        """How many pixels of the picture make one in each stage."""
+        return tuple(self.stem_reduction * 2**k for k in range(len(self.widths)))
+
+
+LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+    {
+        # He, Zhang, Ren & Sun (2016), "Deep residual learning", table 1: ResNet-50's stages, with
+        # blocks of the narrow widths; and §4.2 for the widths on small pictures.
+        "resnet50": Layout((64, 128, 256, 512), (3, 4, 6, 3), "pooled"),
+        "resnet26": Layout((64, 128, 256, 512), (2, 2, 2, 2), "pooled"),
+        "small": Layout((16, 32, 64), (2, 2, 2), "plain"),
+    }
+)
+"""Layouts by name."""
+
+
+def settled_layout(given: object) -> Layout:
+    """Return a layout that was given itself or by name.
+
+    Raises:
+        NetworkError: it is neither.
+    """
+    if isinstance(given, Layout):
+        return given
+    if isinstance(given, str) and given in LAYOUTS:
+        return LAYOUTS[given]
+    raise NetworkError(
+        f"layout is a Layout or one of {', '.join(LAYOUTS)}; got {given!r}."
+        f"{suggest(str(given), LAYOUTS)}"
+    )

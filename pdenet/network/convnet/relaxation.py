@@ -1,0 +1,139 @@
+"""Relaxation: in which ways a block is freer than one time step of its equation."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+from typing import Any  # what a user may have given
+
+from pdenet.discrete.boundary import Boundary, Condition, Neumann, Periodic, ZeroPadding
+from pdenet.errors import NetworkError, suggest
+from pdenet.network.kernels import CONSTRAINTS
+
+PADDINGS = ("zeros", "circular", "reflect", "replicate")
+"""The names of paddings, as torch.nn.Conv2d's padding_mode: ZeroPadding(), Periodic(), Neumann(0)
+with a node on the wall, and Neumann(0) with the wall half a pixel outside the last node."""
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """The named steps from a time step of an equation to a block of a ConvNet.
+
+    Each can be taken alone. `Relaxation.none()` takes none of them: then a block is u + F(u), one
+    forward Euler step with unit spacing and unit time step.
+
+    Attributes:
+        directions: by how many trainable 3×3 kernels the derivatives in terms of one shape are
+            replaced, {∂x, ∂y} → m of them; term d of the wider stack is a copy of term d mod T of
+            the T terms, with weights of its own where the T terms have different ones. None keeps
+            the equation's derivatives, whose kernels start at its stencils.
+        share_kernels: whether all channels share the kernels, or each has its own ("no ws").
+        stencils: what kernels may become: "free", or, with directions=None, "moment" or "frozen",
+            as in `pdenet.Network`.
+        norm: whether batch norms follow the derivatives and the closing 1×1 convolution, where
+            there is one, and the convolution of a skip that changes width or stride.
+        padding: the boundary condition: a name of `PADDINGS`, ZeroPadding(), Periodic() or
+            Neumann(0) (mirrored at the last node, "reflect"), a pair of those for x and y, or a
+            Boundary with the same condition at both sides of an axis.
+        position: the degree p of polynomials in x and y that each direction is multiplied by,
+            Σ_{a+b≤p} x^a y^b, with x and y from −1 to 1 over the picture and y growing with the
+            row; 0 for constant coefficients. With 1 a block can rotate and dilate.
+    """
+
+    directions: int | None = 4
+    share_kernels: bool = True
+    stencils: str = "free"
+    norm: bool = True
+    padding: Any = "zeros"
+    position: int = 0
+
+    def __post_init__(self) -> None:
+        if self.directions is not None:
+            check_count("directions", self.directions, 1)
+        check_count("position", self.position, 0)
+        for name in ("share_kernels", "norm"):
+            if not isinstance(getattr(self, name), bool):
+                raise NetworkError(f"{name} is True or False; got {getattr(self, name)!r}")
+        if self.stencils not in CONSTRAINTS:
+            raise NetworkError(
+                f"stencils is one of {', '.join(CONSTRAINTS)}; got {self.stencils!r}."
+                f"{suggest(str(self.stencils), CONSTRAINTS)}"
+            )
+        if self.stencils != "free" and self.directions is not None:
+            raise NetworkError(
+                f"stencils={self.stencils!r} keeps kernels approximations of the equation's own "
+                f"derivatives; got directions={self.directions}; write directions=None"
+            )
+        if self.stencils != "free" and not self.share_kernels:
+            raise NetworkError(
+                f"channels with kernels of their own have free ones; got stencils="
+                f"{self.stencils!r} and share_kernels=False; write share_kernels=True"
+            )
+        object.__setattr__(self, "padding", paddings(self.padding))
+
+    @classmethod
+    def none(cls, padding: Any = "zeros") -> Relaxation:
+        """Return no relaxation at all: the equation's own derivatives, no norm."""
+        return cls(directions=None, stencils="frozen", norm=False, padding=padding)
+
+    @property
+    def monomials(self) -> tuple[tuple[int, int], ...]:
+        """The exponents (a, b) of x^a y^b, by total degree; (0, 0) first."""
+        degrees = range(self.position + 1)
+        return tuple((d - b, b) for d in degrees for b in range(d + 1))
+
+
+def check_count(name: str, value: object, least: int) -> int:
+    """Return an integer of at least `least`.
+
+    Raises:
+        NetworkError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise NetworkError(f"{name} is an integer of at least {least}; got {value!r}; give one")
+    return int(value)
+
+
+def paddings(given: Any) -> tuple[str, str]:
+    """Return the padding along x and along y by name.
+
+    Raises:
+        NetworkError: it is none that a ConvNet has.
+    """
+    if isinstance(given, Boundary):
+        sides = [given.sides.get(axis) for axis in ("x", "y")]
+        pairs = [side for side in sides if isinstance(side, tuple) and side[0] == side[1]]
+        if len(pairs) < len(sides):
+            raise NetworkError(
+                f"a ConvNet pads both sides of an axis alike; got {given!r}; give one condition "
+                "for each axis"
+            )
+        given = tuple(pair[0] for pair in pairs)
+    both = given if isinstance(given, tuple | list) else (given, given)
+    if len(both) != 2:
+        raise NetworkError(
+            f"padding is one condition or a pair for x and y; got {given!r}; write "
+            'padding=("circular", "zeros")'
+        )
+    return _padding(both[0]), _padding(both[1])
+
+
+def _padding(given: Any) -> str:
+    if isinstance(given, str):
+        if given not in PADDINGS:
+            raise NetworkError(
+                f"padding is one of {', '.join(PADDINGS)}; got {given!r}.{suggest(given, PADDINGS)}"
+            )
+        return given
+    known: dict[Condition, str] = {
+        ZeroPadding(): "zeros",
+        Periodic(): "circular",
+        Neumann(0): "reflect",
+    }
+    for condition, name in known.items():
+        if given == condition:
+            return name
+    raise NetworkError(
+        f"padding is one of {', '.join(PADDINGS)}, ZeroPadding(), Periodic() or Neumann(0); got "
+        f"{given!r}; a prescribed value or slope other than 0 is no padding of a ConvNet"
+    )
