@@ -52,29 +52,29 @@ if TYPE_CHECKING:
     from pdenet.simulate.exact import exact_periodic
     from pdenet.simulate.result import Result
     from pdenet.simulate.solver import Solver
-    from pdenet.training.estimate import Fit
-    from pdenet.training.fit import fit
-    from pdenet.training.penalties import smoothness
-    from pdenet.training.trajectories import Trajectory
+    from pdenet.training.fitting.estimate import Fit
+    from pdenet.training.fitting.fit import fit
+    from pdenet.training.fitting.penalties import smoothness
+    from pdenet.training.fitting.trajectories import Trajectory
 
 __version__ = "0.1.0"
 
 # Loaded when first asked for: they need SciPy, tqdm or PyTorch, which an equation alone does not.
 _LATER = {
     "Classifier": "pdenet.network.convnet.classifier",
-    "Fit": "pdenet.training.estimate",
+    "Fit": "pdenet.training.fitting.estimate",
     "Layout": "pdenet.network.convnet.layout",
     "Network": "pdenet.network.network",
     "PDEBlock": "pdenet.network.convnet.block",
     "Relaxation": "pdenet.network.convnet.relaxation",
     "Result": "pdenet.simulate.result",
     "Solver": "pdenet.simulate.solver",
-    "Trajectory": "pdenet.training.trajectories",
+    "Trajectory": "pdenet.training.fitting.trajectories",
     "create_model": "pdenet.network.convnet.models",
     "exact_periodic": "pdenet.simulate.exact",
-    "fit": "pdenet.training.fit",
+    "fit": "pdenet.training.fitting.fit",
     "list_models": "pdenet.network.convnet.models",
-    "smoothness": "pdenet.training.penalties",
+    "smoothness": "pdenet.training.fitting.penalties",
 }
 
 __all__ = [

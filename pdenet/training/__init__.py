@@ -1,1 +1,1 @@
-"""Training: the parameters of a network of a PDE, found from observations of its solutions."""
+"""Training: equations from their solutions, and classifiers from pictures."""

@@ -16,10 +16,10 @@ import torch
 
 import pdenet as pn
 from pdenet.network.network import Network
-from pdenet.training.estimate import Fit
-from pdenet.training.fit import fit
-from pdenet.training.penalties import smoothness
-from pdenet.training.trajectories import Trajectory
+from pdenet.training.fitting.estimate import Fit
+from pdenet.training.fitting.fit import fit
+from pdenet.training.fitting.penalties import smoothness
+from pdenet.training.fitting.trajectories import Trajectory
 from tests.inverse.experiment import (
     RING,
     TWO_PI,

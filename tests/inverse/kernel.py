@@ -14,9 +14,9 @@ import torch
 import pdenet as pn
 from pdenet.network.kernels import moments
 from pdenet.network.network import Network
-from pdenet.training.estimate import Fit
-from pdenet.training.fit import fit
-from pdenet.training.trajectories import Trajectory
+from pdenet.training.fitting.estimate import Fit
+from pdenet.training.fitting.fit import fit
+from pdenet.training.fitting.trajectories import Trajectory
 from tests.inverse.experiment import (
     RING,
     Number,

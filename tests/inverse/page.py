@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import pdenet as pn
-from pdenet.training.estimate import Fit
+from pdenet.training.fitting.estimate import Fit
 from tests.inverse.cases import CASES, product
 from tests.inverse.experiment import Map, Number, Outcome
 from tests.inverse.kernel import CONSTRAINTS, SETTINGS

@@ -17,8 +17,8 @@ from pdenet.discrete.boundary import Boundary, Dirichlet, Neumann, Periodic
 from pdenet.discrete.grid import Grid
 from pdenet.equation.catalogue import catalogue
 from pdenet.network.network import Network
-from pdenet.training.fit import fit
-from pdenet.training.trajectories import Trajectory
+from pdenet.training.fitting.fit import fit
+from pdenet.training.fitting.trajectories import Trajectory
 
 _CODE = """\
 net   = heat.to_network(grid, walls, values={"D": 1}, steps=50, dtype=torch.float64)

@@ -11,7 +11,7 @@ from typing import Any  # bounds are whatever a user gives
 import numpy as np
 
 from pdenet.errors import FitError, suggest
-from pdenet.training.keys import by_name
+from pdenet.training.fitting.keys import by_name
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ import torch
 
 import pdenet as pn
 from pdenet.errors import FitError, FitWarning
-from pdenet.training.fit import fit
-from pdenet.training.penalties import smoothness
-from pdenet.training.trajectories import Trajectory
+from pdenet.training.fitting.fit import fit
+from pdenet.training.fitting.penalties import smoothness
+from pdenet.training.fitting.trajectories import Trajectory
 
 t, x, y = pn.coordinates("t x y")
 u = pn.fields("u", (t, x, y))

@@ -11,9 +11,9 @@ import torch
 
 import pdenet as pn
 from pdenet.errors import FitError, FitWarning
-from pdenet.training.fit import fit
-from pdenet.training.trajectories import Trajectory
-from tests.training.standin import (
+from pdenet.training.fitting.fit import fit
+from pdenet.training.fitting.trajectories import Trajectory
+from tests.training.fitting.standin import (
     StandIn,
     diffusion_reaction,
     field,

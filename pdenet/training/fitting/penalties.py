@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 import torch
 
 from pdenet.errors import FitError, suggest
-from pdenet.training.keys import Key, names_of
+from pdenet.training.fitting.keys import Key, names_of
 
 
 def smoothness(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pdenet.training.information import gather, hessian_of_penalty, why_not
-from pdenet.training.objective import Objective
-from pdenet.training.uncertainty import Analysis, analyse
+from pdenet.training.fitting.information import gather, hessian_of_penalty, why_not
+from pdenet.training.fitting.objective import Objective
+from pdenet.training.fitting.uncertainty import Analysis, analyse
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,12 +11,12 @@ import torch
 
 from pdenet.discrete.bounds import EXACT, Bound
 from pdenet.errors import PdenetError
-from pdenet.training.entries import split
-from pdenet.training.objective import Objective
-from pdenet.training.precision import Precision, residual_sizes
-from pdenet.training.search import Found
-from pdenet.training.trajectories import Trajectory
-from pdenet.training.uncertainty import LOOSE, relation
+from pdenet.training.fitting.entries import split
+from pdenet.training.fitting.objective import Objective
+from pdenet.training.fitting.precision import Precision, residual_sizes
+from pdenet.training.fitting.search import Found
+from pdenet.training.fitting.trajectories import Trajectory
+from pdenet.training.fitting.uncertainty import LOOSE, relation
 
 _GROWN = 10.0
 """Times the data: a wrong model that stays bounded errs by the size of the data, no more."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from pdenet.equation.values import as_numpy
 from pdenet.errors import FitError
-from pdenet.training.keys import Key, names_of
+from pdenet.training.fitting.keys import Key, names_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,10 @@ import torch
 
 from pdenet.errors import FitError, FitWarning
 from pdenet.simulate.result import Result
-from pdenet.training.fit import Fit, fit
-from pdenet.training.penalties import smoothness
-from pdenet.training.trajectories import Trajectory
-from tests.training.standin import (
+from pdenet.training.fitting.fit import Fit, fit
+from pdenet.training.fitting.penalties import smoothness
+from pdenet.training.fitting.trajectories import Trajectory
+from tests.training.fitting.standin import (
     RING,
     StandIn,
     diffusion_reaction,
@@ -227,8 +227,8 @@ def test_truncation_cuts_between_frames_too() -> None:
 def gradient_of(
     net: StandIn, frames: np.ndarray, times: np.ndarray, truncate_every: int | None
 ) -> float:
-    from pdenet.training.batches import make_batches, make_pieces
-    from pdenet.training.rollout import Rollout
+    from pdenet.training.fitting.batches import make_batches, make_pieces
+    from pdenet.training.fitting.rollout import Rollout
 
     (batch,) = make_batches(make_pieces([Trajectory(times, frames)], net, None, estimated=False))
     rollout = Rollout(net, batch)

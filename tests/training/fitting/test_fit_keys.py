@@ -10,11 +10,11 @@ import sympy as sp
 
 import pdenet as pn
 from pdenet.errors import FitError
-from pdenet.training.fit import Fit, fit
-from pdenet.training.keys import by_name, name_of, names_of
-from pdenet.training.penalties import smoothness
-from pdenet.training.trajectories import Trajectory
-from tests.training.standin import (
+from pdenet.training.fitting.fit import Fit, fit
+from pdenet.training.fitting.keys import by_name, name_of, names_of
+from pdenet.training.fitting.penalties import smoothness
+from pdenet.training.fitting.trajectories import Trajectory
+from tests.training.fitting.standin import (
     StandIn,
     diffusion_reaction,
     field,

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdenet.errors import FitError, FitWarning
-from pdenet.training.bounds import make_ranges
-from pdenet.training.fit import fit
-from pdenet.training.trajectories import Trajectory
-from tests.training.standin import (
+from pdenet.training.fitting.bounds import make_ranges
+from pdenet.training.fitting.fit import fit
+from pdenet.training.fitting.trajectories import Trajectory
+from tests.training.fitting.standin import (
     StandIn,
     diffusion_reaction,
     field,

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from pdenet.errors import FitError
-from pdenet.training.bounds import Range
-from pdenet.training.lbfgs import Point
-from pdenet.training.model import Model
-from pdenet.training.rollout import Rollout
-from pdenet.training.sizes import Sizes
+from pdenet.training.fitting.bounds import Range
+from pdenet.training.fitting.lbfgs import Point
+from pdenet.training.fitting.model import Model
+from pdenet.training.fitting.rollout import Rollout
+from pdenet.training.fitting.sizes import Sizes
 
 Penalty = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from pdenet.training.lbfgs import Function, LineSearchFailed, Point, lbfgs
+from pdenet.training.fitting.lbfgs import Function, LineSearchFailed, Point, lbfgs
 
 Schedule = Callable[[float], float]
 """Maps the share of the search that is done, from 0 to 1, to a factor of the learning rate."""

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from pdenet.errors import FitError, suggest
-from pdenet.training.keys import Key, by_name, names_of
-from pdenet.training.model import Model
-from pdenet.training.search import SCHEDULES, Plan, Schedule
+from pdenet.training.fitting.keys import Key, by_name, names_of
+from pdenet.training.fitting.model import Model
+from pdenet.training.fitting.search import SCHEDULES, Plan, Schedule
 
 OPTIMIZERS = ("lbfgs", "adam")
 INITIAL = ("given", "estimated")

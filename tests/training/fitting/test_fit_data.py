@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 import pdenet as pn
 from pdenet.errors import FitError
-from pdenet.training.alignment import count_steps
-from pdenet.training.fit import fit
-from pdenet.training.penalties import smoothness
-from pdenet.training.sensors import Observer, locate
-from pdenet.training.trajectories import Trajectory
-from tests.training.standin import StandIn, diffusion_reaction, frames_of, wave_start
+from pdenet.training.fitting.alignment import count_steps
+from pdenet.training.fitting.fit import fit
+from pdenet.training.fitting.penalties import smoothness
+from pdenet.training.fitting.sensors import Observer, locate
+from pdenet.training.fitting.trajectories import Trajectory
+from tests.training.fitting.standin import StandIn, diffusion_reaction, frames_of, wave_start
 
 MIXED = pn.Boundary(x=pn.Periodic(), y=pn.Dirichlet(0))
 PLANE = pn.Grid(x=(-1, 1, 8), y=(0, 3, 5))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pdenet.training.batches import Piece
-from pdenet.training.model import Model
+from pdenet.training.fitting.batches import Piece
+from pdenet.training.fitting.model import Model
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from pdenet.training.lbfgs import Point, lbfgs, line_search
-from pdenet.training.options import make_plan
-from pdenet.training.search import SCHEDULES, search
+from pdenet.training.fitting.lbfgs import Point, lbfgs, line_search
+from pdenet.training.fitting.options import make_plan
+from pdenet.training.fitting.search import SCHEDULES, search
 
 EPS = 2e-16
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from pdenet.errors import FitError, suggest
 from pdenet.simulate.result import Result
-from pdenet.training.alignment import count_steps
-from pdenet.training.model import Model
-from pdenet.training.sensors import Observer, locate
-from pdenet.training.trajectories import Trajectory
+from pdenet.training.fitting.alignment import count_steps
+from pdenet.training.fitting.model import Model
+from pdenet.training.fitting.sensors import Observer, locate
+from pdenet.training.fitting.trajectories import Trajectory
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pdenet.training.doubts import (
+from pdenet.training.fitting.doubts import (
     Doubts,
     judge_bounds,
     judge_determination,
@@ -16,12 +16,12 @@ from pdenet.training.doubts import (
     note_conditions,
     note_rounding,
 )
-from pdenet.training.entries import entry_names, split
-from pdenet.training.estimate import Fit, Value
-from pdenet.training.objective import Objective
-from pdenet.training.precision import measure
-from pdenet.training.search import Found
-from pdenet.training.trajectories import Trajectory
+from pdenet.training.fitting.entries import entry_names, split
+from pdenet.training.fitting.estimate import Fit, Value
+from pdenet.training.fitting.objective import Objective
+from pdenet.training.fitting.precision import measure
+from pdenet.training.fitting.search import Found
+from pdenet.training.fitting.trajectories import Trajectory
 
 
 def report(

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from pdenet.training.objective import Objective, Penalty, evaluate_penalty
-from pdenet.training.rollout import Directions, Rollout
+from pdenet.training.fitting.objective import Objective, Penalty, evaluate_penalty
+from pdenet.training.fitting.rollout import Directions, Rollout
 
 MOST_DIRECTIONS = 2_000
 """Unknowns beyond which there are no standard errors: each is one more simulation."""

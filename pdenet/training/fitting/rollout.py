@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.autograd import forward_ad
 
-from pdenet.training.batches import Batch
-from pdenet.training.model import Model
+from pdenet.training.fitting.batches import Batch
+from pdenet.training.fitting.model import Model
 
 _CHUNK = 1 << 22
 """How many numbers the tangents of one call hold, 32 MiB in float64; a step needs a few times it.

@@ -15,19 +15,19 @@ from torch import nn
 
 from pdenet.errors import FitError, FitWarning
 from pdenet.simulate.result import Result
-from pdenet.training import options
-from pdenet.training.batches import as_trajectories, make_batches, make_pieces
-from pdenet.training.bounds import Range, make_ranges
-from pdenet.training.estimate import Fit
-from pdenet.training.keys import Key
-from pdenet.training.lbfgs import Point
-from pdenet.training.model import Model
-from pdenet.training.objective import Objective, Penalty
-from pdenet.training.report import report
-from pdenet.training.rollout import Rollout
-from pdenet.training.search import Found, Plan, Schedule, search
-from pdenet.training.sizes import Sizes
-from pdenet.training.trajectories import Trajectory
+from pdenet.training.fitting import options
+from pdenet.training.fitting.batches import as_trajectories, make_batches, make_pieces
+from pdenet.training.fitting.bounds import Range, make_ranges
+from pdenet.training.fitting.estimate import Fit
+from pdenet.training.fitting.keys import Key
+from pdenet.training.fitting.lbfgs import Point
+from pdenet.training.fitting.model import Model
+from pdenet.training.fitting.objective import Objective, Penalty
+from pdenet.training.fitting.report import report
+from pdenet.training.fitting.rollout import Rollout
+from pdenet.training.fitting.search import Found, Plan, Schedule, search
+from pdenet.training.fitting.sizes import Sizes
+from pdenet.training.fitting.trajectories import Trajectory
 
 _ALIKE = 1.1
 """Ratio of noise to weight that components may differ by: 10 % in weights cost below 1 % in

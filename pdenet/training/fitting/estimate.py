@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pdenet.errors import FitError, suggest
-from pdenet.training.keys import Key, name_of
-from pdenet.training.options import check_level
-from pdenet.training.uncertainty import quantile
+from pdenet.training.fitting.keys import Key, name_of
+from pdenet.training.fitting.options import check_level
+from pdenet.training.fitting.uncertainty import quantile
 
 if TYPE_CHECKING:  # loading Matplotlib takes a second; `import pdenet` does not wait for it
     from matplotlib.figure import Figure

@@ -10,10 +10,10 @@ import torch
 from scipy import stats
 
 from pdenet.errors import FitError, FitWarning
-from pdenet.training.fit import Fit, fit
-from pdenet.training.trajectories import Trajectory
-from pdenet.training.uncertainty import quantile, relation
-from tests.training.standin import (
+from pdenet.training.fitting.fit import Fit, fit
+from pdenet.training.fitting.trajectories import Trajectory
+from pdenet.training.fitting.uncertainty import quantile, relation
+from tests.training.fitting.standin import (
     StandIn,
     diffusion_reaction,
     field,
