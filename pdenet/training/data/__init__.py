@@ -1,0 +1,1 @@
+"""The images of classifiers: digits, folders of pictures, augmentation, and batches."""
