@@ -1,0 +1,1 @@
+"""The training loop of classifiers: schedule, optimiser, guard against divergence, checkpoints."""
