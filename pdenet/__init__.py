@@ -45,9 +45,17 @@ from pdenet.errors import (
 if TYPE_CHECKING:
     from pdenet.network.convnet.block import PDEBlock
     from pdenet.network.convnet.classifier import Classifier
+    from pdenet.network.convnet.conversion import convert_authors_checkpoint
     from pdenet.network.convnet.layout import Layout
-    from pdenet.network.convnet.models import create_model, list_models
+    from pdenet.network.convnet.models import (
+        classifier_from_config,
+        create_model,
+        list_models,
+        load_classifier,
+    )
+    from pdenet.network.convnet.penalties import depth_variation, hyperbolicity
     from pdenet.network.convnet.relaxation import Relaxation
+    from pdenet.network.convnet.weights import load_weights, save_weights
     from pdenet.network.network import Network
     from pdenet.simulate.exact import exact_periodic
     from pdenet.simulate.result import Result
@@ -70,10 +78,17 @@ _LATER = {
     "Result": "pdenet.simulate.result",
     "Solver": "pdenet.simulate.solver",
     "Trajectory": "pdenet.training.fitting.trajectories",
+    "classifier_from_config": "pdenet.network.convnet.models",
+    "convert_authors_checkpoint": "pdenet.network.convnet.conversion",
     "create_model": "pdenet.network.convnet.models",
+    "depth_variation": "pdenet.network.convnet.penalties",
     "exact_periodic": "pdenet.simulate.exact",
     "fit": "pdenet.training.fitting.fit",
+    "hyperbolicity": "pdenet.network.convnet.penalties",
     "list_models": "pdenet.network.convnet.models",
+    "load_classifier": "pdenet.network.convnet.models",
+    "load_weights": "pdenet.network.convnet.weights",
+    "save_weights": "pdenet.network.convnet.weights",
     "smoothness": "pdenet.training.fitting.penalties",
 }
 
@@ -106,15 +121,22 @@ __all__ = [
     "VectorField",
     "ZeroPadding",
     "catalogue",
+    "classifier_from_config",
+    "convert_authors_checkpoint",
     "coordinates",
     "create_model",
+    "depth_variation",
     "exact_periodic",
     "fields",
     "fit",
+    "hyperbolicity",
     "indices",
     "list_models",
+    "load_classifier",
+    "load_weights",
     "parse",
     "parse_expression",
+    "save_weights",
     "smoothness",
 ]
 

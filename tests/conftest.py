@@ -11,7 +11,11 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_variable] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
-import pytest  # noqa: E402 (the environment comes first)
+from importlib.util import find_spec  # noqa: E402 (the environment comes first)
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 # No deadline: the first example of a test may compile or import something large.
@@ -39,3 +43,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def _declare_torchvision() -> torch.library.Library | None:
+    """Declare two operators of torchvision, which timm imports, where its own library cannot load.
+
+    That of the wheel on PyPI is made for a CUDA build of torch. With a CPU build it is passed over
+    in silence, and torchvision then stops at the operators whose shapes it describes in Python.
+    """
+    spec = find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return None
+    for path in Path(spec.origin).parent.glob("_C*"):
+        try:
+            torch.ops.load_library(path)
+        except OSError:
+            continue
+        return None
+    made = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        made.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return made
+
+
+# Kept: the declarations go with the object.
+TORCHVISION = _declare_torchvision()

@@ -27,6 +27,7 @@ FLOORS = {
     "network": 5,
     "symmetry": 6,
     "equivariant": 6,
+    "timm": 6,
     "training": 7,
     "cli": 8,
 }
@@ -47,6 +48,12 @@ LIBRARIES = {
     "errors": {"numpy"},
     "equation": {"numpy", "sympy"},
     "discrete": {"numpy", "opt_einsum", "scipy", "sympy", "threadpoolctl"},
+}
+
+# Libraries that an extra brings, and the modules that may ask for them: no other needs them.
+EXTRAS = {
+    "timm": {"pdenet.timm", "pdenet.training.data.timm_pipeline"},
+    "torchvision": set[str](),
 }
 
 # What `import_module(name)` imports can be read only where the name is a literal.
@@ -159,6 +166,8 @@ def faults_of_floors(modules: dict[str, Module]) -> list[str]:
                 continue
             if found.target == UNKNOWN:
                 faults.append(f"{where}: write the name out")
+            elif module.name not in EXTRAS.get(top, {module.name}):
+                faults.append(f"{where}: only {sorted(EXTRAS[top])} may")
             elif top != PACKAGE:
                 allowed = LIBRARIES.get(module.folder)
                 if allowed is not None and top not in allowed | sys.stdlib_module_names:
@@ -265,6 +274,11 @@ def test_nothing_in_the_package_runs_text_as_code(modules: dict[str, Module]) ->
 
 def test_every_exception_to_these_rules_is_still_needed(modules: dict[str, Module]) -> None:
     assert DOORS.keys() <= modules.keys()
+    assert set().union(*EXTRAS.values()) <= modules.keys()
+    for library, names in EXTRAS.items():
+        for name in names:
+            targets = {found.target.split(".")[0] for found in imports(modules[name], modules)}
+            assert library in targets, f"{name} no longer imports {library}"
     for name, folders in DOORS.items():
         opened = {
             found.target.split(".")[1]
@@ -274,6 +288,17 @@ def test_every_exception_to_these_rules_is_still_needed(modules: dict[str, Modul
         assert opened & folders, f"{name} opens no door any more"
     for name, used in ALLOWED:
         assert used in ast.unparse(modules[name].tree), f"{name} no longer uses {used}"
+
+
+def test_making_a_model_loads_no_library_of_an_extra() -> None:
+    code = (
+        "import sys, pdenet; pdenet.create_model('eq3_small');"
+        f"print(*[name for name in {sorted(EXTRAS)} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
 
 
 def test_importing_the_package_loads_neither_torch_nor_pictures_nor_results() -> None:
@@ -336,6 +361,13 @@ BROKEN = {
     "scripts": ("cli/demo.py", "import solvers.heat", "the scripts use the package"),
     "star": ("simulate/result.py", "from math import *", "by a star"),
     "torch below": ("discrete/scheme.py", "def f():\n    import torch", "may use"),
+    "an extra elsewhere": ("network/block.py", "import timm.models", "only"),
+    "an extra from the floor below": (
+        "network/block.py",
+        "def f():\n    import pdenet.timm",
+        "not a lower floor",
+    ),
+    "an extra that nothing needs": ("timm.py", "import torchvision", "only"),
     "no floor": ("other/a.py", "", "lies on no floor"),
     "cycle": ("discrete/grid.py", "def f():\n    from pdenet.discrete import stencils", "cycle"),
     "cycle through the folder": (
@@ -388,6 +420,7 @@ SOUND = {
         "torch.load('', weights_only=True)\nmodel.eval()"
     ),
     "equivariant/b.py": "",
+    "timm.py": "from timm.models import register_model\nimport pdenet.network.block",
     "cli/__init__.py": "def main():\n    import pdenet.simulate.solver",
 }
 

@@ -1,24 +1,32 @@
 """The command `pdenet`: its arguments, its exit status, and how errors are shown.
 
 Exit status: 0 done, 1 a run failed (blow-up, a missed tolerance, a file that cannot be written),
-2 bad input, 130 interrupted. Whatever happens, the user sees a sentence and no traceback.
+2 bad input, 130 interrupted, 143 terminated. Whatever happens, the user sees a sentence and no
+traceback.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Iterator, Sequence
+from types import FrameType, ModuleType
 from typing import NoReturn, TextIO
 
 from pdenet.cli.version import release
 from pdenet.errors import (
     BlowUpError,
     BoundaryWarning,
+    CheckpointError,
+    CheckpointWarning,
     CommandError,
+    DataWarning,
+    DivergedError,
     MissingExtraError,
     PdenetError,
     ResultError,
@@ -26,15 +34,18 @@ from pdenet.errors import (
     suggest,
 )
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 # Errors of a run, not of what was asked for.
-_RUNTIME = (BlowUpError, ResultError, MissingExtraError)
+_RUNTIME = (BlowUpError, CheckpointError, DivergedError, MissingExtraError, ResultError)
 
 # A command's module has `add_arguments(parser)` and `run(arguments) -> int`. It imports NumPy's
 # company inside `run` only, so that --help is immediate.
 _COMMANDS = {
     "solve": "simulate an equation of the catalogue or of a TOML file; write data and a movie",
+    "train": "train a classifier made from an equation; without arguments, on handwritten digits",
+    "evaluate": "measure a trained classifier; write one page with its curves and mistakes",
+    "export": "write a trained classifier for other programs: ONNX, torch.export, safetensors",
     "info": "show an equation: kind, parameters, source, stable steps; without a name, all of them",
     "demo": "simulate a photograph and waves, measure the errors, write one page with pictures",
 }
@@ -45,9 +56,16 @@ examples:
   pdenet solve wave --points 256 --boundary x=dirichlet:0 --boundary y=neumann:0 --until 3
   pdenet solve advection --option dimension=1 --set c=0.5 --initial "exp(-40*x**2)"
   pdenet solve my_equation.toml --output results
+  pdenet train
+  pdenet train path/to/images --recipe liu2023 --model eq3 --workers 8
+  pdenet evaluate out/train/eq7_nows_x6_small-digits
   pdenet info rotation
   pdenet demo
 """
+
+
+class _Terminated(BaseException):
+    """SIGTERM came; like KeyboardInterrupt nothing that handles errors handles it."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,13 +90,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _terminable():
             # NumPy's: what ceases to be finite ends in an error of ours, which says where.
             warnings.simplefilter("ignore", RuntimeWarning)
-            warnings.simplefilter("always", StabilityWarning)
-            warnings.simplefilter("always", BoundaryWarning)
+            for shown in (StabilityWarning, BoundaryWarning, CheckpointWarning, DataWarning):
+                warnings.simplefilter("always", shown)
             warnings.showwarning = _show_warning
             return _dispatch(arguments)
+    except _Terminated:
+        return _fail("terminated", TERMINATED, label="")
     except SystemExit as end:  # argparse, after --help and --version
         return end.code if isinstance(end.code, int) else DONE
     except KeyboardInterrupt:
@@ -139,6 +159,23 @@ def _dispatch(arguments: list[str]) -> int:
     return status
 
 
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: files are closed, half-written ones removed."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers are the main thread's
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
 def _module(command: str) -> ModuleType:
     if command == "solve":
         from pdenet.cli import solve
@@ -148,6 +185,18 @@ def _module(command: str) -> ModuleType:
         from pdenet.cli import info
 
         return info
+    if command == "train":
+        from pdenet.cli import train
+
+        return train
+    if command == "evaluate":
+        from pdenet.cli import evaluate
+
+        return evaluate
+    if command == "export":
+        from pdenet.cli import export
+
+        return export
     from pdenet.cli import demo
 
     return demo

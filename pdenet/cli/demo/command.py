@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # --help does not wait for them
 
 PAGE = "index.html"
 
-STEPS = 28
+STEPS = 30
 """Pieces of work that report to the progress bar."""
 
 
@@ -59,11 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
 def parts() -> Sequence[Callable[..., Section]]:
     """Return the parts of the demo, in the order of the page."""
     from pdenet.cli.demo.diffusion import diffusion
+    from pdenet.cli.demo.digits import digits
     from pdenet.cli.demo.networks import networks
     from pdenet.cli.demo.rotation import rotation
     from pdenet.cli.demo.walls import walls
 
-    return diffusion, rotation, walls, networks
+    return diffusion, rotation, walls, networks, digits
 
 
 def _make(is_fast: bool) -> list[Section]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any  # values of maps are numbers or tensors
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any  # values of maps are numbers or tensors
 
 import torch
 from torch import nn
@@ -14,10 +16,14 @@ from pdenet.equation.system import FREE_INDEX
 from pdenet.errors import NetworkError
 from pdenet.network.convnet.closing import Closing, closing_of
 from pdenet.network.convnet.coefficients import Coefficients
-from pdenet.network.convnet.directions import coordinates
+from pdenet.network.convnet.directions import continued
 from pdenet.network.convnet.divergence import DirectionDivergence
+from pdenet.network.convnet.drawing import draw_block
+from pdenet.network.convnet.explanation import explain_block
 from pdenet.network.convnet.features import DirectionBanks, DirectionFeatures, bank_name
 from pdenet.network.convnet.form import Form, form_of
+from pdenet.network.convnet.opening import Opening, normalised, opening_key, openings_of
+from pdenet.network.convnet.options import check_pictures
 from pdenet.network.convnet.relaxation import Relaxation, check_count
 from pdenet.network.convnet.widening import widen
 from pdenet.network.convnet.widths import Widths, carries_free_index
@@ -33,6 +39,9 @@ from pdenet.network.products import (
     WeightStack,
 )
 from pdenet.network.structure import Flux, Layer, LayerProduct
+
+if TYPE_CHECKING:  # loading Matplotlib takes a second; a model does not wait for it
+    from matplotlib.figure import Figure
 
 
 class PDEBlock(nn.Module):
@@ -58,6 +67,7 @@ class PDEBlock(nn.Module):
         functions: its coefficient functions, as coefficients of polynomials in x and y.
         banks: the depthwise convolutions.
         norms: the closing batch norms.
+        opening_norms: those behind the opening 1×1 convolutions.
         projection: the skip connection's convolution, or an identity.
 
     Raises:
@@ -106,6 +116,8 @@ class PDEBlock(nn.Module):
         self.layers: list[list[StackedTerms]] = []
         self.closings: dict[int, Closing] = {}
         self.norms = nn.ModuleDict()
+        self.openings: dict[int, list[Opening]] = {}
+        self.opening_norms = nn.ModuleDict()
         for layers in self.structure.layers:
             self.layers.append([self._layer(layer, out_width) for layer in layers])
         self.banks.build()
@@ -130,7 +142,14 @@ class PDEBlock(nn.Module):
         width = self.structure.sizes[0]
         is_grouped = carries_free_index(layer) and out_width != width and len(layer.terms) > 1
         output = FREE_INDEX + (STACK if is_grouped else "")
+        before = len(self.products)
         made = StackedTerms(layer, key, output, self)
+        if self.relaxation.opening_norm:
+            for product in self.products[before:]:
+                self.openings[product.key] = openings_of(product, product is made.product)
+                for opening in self.openings[product.key]:
+                    name = opening_key(product.key, opening.step)
+                    self.opening_norms[name] = nn.BatchNorm2d(opening.channels)
         if is_grouped and len(layer.terms) * width % out_width:
             raise NetworkError(
                 f"{len(layer.terms)} directions of {width} channels are summed in groups to "
@@ -163,7 +182,7 @@ class PDEBlock(nn.Module):
     def _close(self, layer: StackedTerms) -> None:
         product = layer.product
         closing = self.closings.get(product.key)
-        if not self.relaxation.norm:
+        if not self.relaxation.norm or not product.is_spatial:
             zero = [w for w in product.weights if FREE_INDEX in w.indices]
             for weights in closing.weights if closing is not None else zero:
                 self.coefficients.tensors[self.coefficients.labels[weights]].zero_()
@@ -248,17 +267,29 @@ class PDEBlock(nn.Module):
 
     def forward(self, u: torch.Tensor) -> torch.Tensor:
         """Return u + F(u); see `rate` for the shapes."""
-        rate = self.rate(u)
-        if self.training and self.drop_path:
-            kept = 1.0 - self.drop_path
-            shape = (u.shape[0], 1, 1, 1)
-            rate = rate * rate.new_empty(shape).bernoulli_(kept).div_(kept)
-        return self.projection(u) + rate
+        check_pictures("u", u, self.in_channels)
+        return self.projection(u) + self.dropped(self.rate(u))
+
+    def dropped(self, change: torch.Tensor) -> torch.Tensor:
+        """Return what a block adds to u, left out for some pictures in training: `drop_path`."""
+        if not (self.training and self.drop_path):
+            return change
+        kept = 1.0 - self.drop_path
+        shape = (change.shape[0], 1, 1, 1)
+        return change * change.new_empty(shape).bernoulli_(kept).div_(kept)
 
     @property
     def keeps_shape(self) -> bool:
         """Tell whether the result has the shape of u, and the skip connection is the identity."""
         return self.stride == 1 and self.in_channels == self.out_channels
+
+    def explain(self) -> str:
+        """Return which part of the equation each layer is, one operation a line."""
+        return explain_block(self)
+
+    def draw(self, path: str | Path | None = None) -> Figure:
+        """Draw the operations from left to right; see `drawing.draw_block`."""
+        return draw_block(self, path)
 
     # -- what layers ask for; see `products.Context` -----------------------------------------------
 
@@ -279,11 +310,15 @@ class PDEBlock(nn.Module):
     def after(
         self, product: StackedProduct
     ) -> Mapping[int, Callable[[torch.Tensor], torch.Tensor]]:
-        """Return the closing norm, by the step that it follows."""
+        """Return the opening norms and the closing norm, by the steps that they follow."""
+        made: dict[int, Callable[[torch.Tensor], torch.Tensor]] = {}
+        for opening in self.openings.get(product.key, ()):
+            norm = self.opening_norms[opening_key(product.key, opening.step)]
+            made[opening.step] = partial(normalised, norm)
         closing = self.closings.get(product.key)
-        if closing is None or closing.step is None or str(product.key) not in self.norms:
-            return {}
-        return {closing.step: self.norms[str(product.key)]}
+        if closing is not None and closing.step is not None and str(product.key) in self.norms:
+            made[closing.step] = self.norms[str(product.key)]
+        return made
 
     def divergences(self, fluxes: Sequence[Flux], stack: str) -> tuple[list[Divergence], str]:
         """Return what computes the divergences of a layer, and the letters of their stack."""
@@ -311,13 +346,16 @@ class PDEBlock(nn.Module):
     ) -> torch.Tensor:
         """Return what varies in space, shape `(1, y, x)`, axes of length 1 allowed."""
         assert isinstance(features, DirectionFeatures)
-        field = features.value(self.structure.fields[0].name, window)
-        x, y = coordinates(field)
+        x, y = features.coordinates(window)
         places: dict[str, Any] = {**tensors.environment, "x": x, "y": y}
         for name, polynomial in self.functions.items():
             places[name] = _evaluated(polynomial, x, y)
-        made = torch.as_tensor(expression(places), dtype=field.dtype, device=field.device)
-        return made.reshape((1,) * (3 - made.ndim) + made.shape)
+        made = torch.as_tensor(expression(places), dtype=x.dtype, device=x.device)
+        made = made.reshape((1,) * (3 - made.ndim) + made.shape)
+        if not features.margin:
+            return made
+        paddings = self.relaxation.padding
+        return continued(made, paddings, features.margin, (len(y), len(x)))
 
 
 def _polynomial(relaxation: Relaxation) -> nn.Parameter:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any  # a user's options
 
 import torch
@@ -11,16 +13,26 @@ from torch import nn
 from pdenet.equation.pde import PDE
 from pdenet.errors import NetworkError
 from pdenet.network.convnet.activation import activation as activation_of
+from pdenet.network.convnet.config import equation_name, layout_config
+from pdenet.network.convnet.explanation import explain_model
 from pdenet.network.convnet.form import form_of
+from pdenet.network.convnet.fusing import folded
+from pdenet.network.convnet.hub import HubModel
 from pdenet.network.convnet.layout import Layout, settled_layout
+from pdenet.network.convnet.levels import feature_info, taken
+from pdenet.network.convnet.options import check_pictures
 from pdenet.network.convnet.relaxation import Relaxation, check_count
 from pdenet.network.convnet.stage import Stage, check_choice
+from pdenet.network.convnet.stem import Stem
 
 PLACES = ("auto", "stages", "blocks")
 """Where activations stand."""
 
+POOLS = ("avg", "max", "")
+"""What becomes of the pixels before the head; "" keeps them."""
 
-class Classifier(nn.Module):
+
+class Classifier(nn.Module, HubModel):
     """Stem, stages, head: an equation as a ConvNet that names what a picture shows.
 
     The stem makes a picture the initial state; each stage is some time steps of the equation,
@@ -38,12 +50,15 @@ class Classifier(nn.Module):
         norm: see `Relaxation`.
         padding: see `Relaxation`.
         position: see `Relaxation`.
+        opening_norm: see `Relaxation`.
         activation: "none", "relu", "hardtanh", "hardball" or "softball".
         activate: where it stands: "stages", behind each block that changes stride and behind the
             last stage; "blocks", behind every block; "auto" is "blocks" for "relu" and else
             "stages", as published.
         stepper: "euler", "heun", "ssprk3", "rk4" or "leapfrog"; see `Stage`.
         coefficients: "free", or "shared" by the blocks of a stage; see `Stage`.
+        global_pool: "avg" or "max" over all pixels before the head; "" keeps the pixels, without a
+            head.
         drop_rate: the probability of dropout before the head.
         drop_path_rate: the probability with which the last block's F is left out in training; it
             grows linearly from 0 with depth.
@@ -53,7 +68,11 @@ class Classifier(nn.Module):
         stages: the stages.
         final: the activation behind the last stage.
         head: features → logits.
-        num_features: the number of features of a picture.
+        num_features: the number of features of a picture; `head_hidden_size` is the same.
+        feature_info: for each level, the stem and the stages, a dict of `num_chs`, `reduction` and
+            `module`.
+        name: the name in `list_models()`, or None.
+        is_fused: whether its batch norms are folded; see `fused`.
 
     Raises:
         NetworkError: the equation has no block, or an option makes no sense.
@@ -78,10 +97,12 @@ class Classifier(nn.Module):
         norm: bool = True,
         padding: Any = "zeros",
         position: int = 0,
+        opening_norm: bool = False,
         activation: str = "softball",
         activate: str = "auto",
         stepper: str = "euler",
         coefficients: str = "free",
+        global_pool: str = "avg",
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
     ) -> None:
@@ -90,8 +111,10 @@ class Classifier(nn.Module):
         self.in_channels = check_count("in_channels", in_channels, 1)
         self.layout = layout = settled_layout(layout)
         self.drop_rate = _probability("drop_rate", drop_rate)
-        drop_path_rate = _probability("drop_path_rate", drop_path_rate)
-        relaxation = Relaxation(directions, share_kernels, stencils, norm, padding, position)
+        self.drop_path_rate = drop_path_rate = _probability("drop_path_rate", drop_path_rate)
+        relaxation = Relaxation(
+            directions, share_kernels, stencils, norm, padding, position, opening_norm
+        )
         check_choice("activate", activate, PLACES)
         if activate == "auto":
             activate = "blocks" if activation == "relu" else "stages"
@@ -99,8 +122,20 @@ class Classifier(nn.Module):
         if stepper == "leapfrog" and form.is_second_order:
             form = form.of_positions()
         self.equation = str(pde)
-        self.stem = _stem(self.in_channels, layout)
-        self.stages = nn.ModuleList()
+        self.name: str | None = None
+        self.is_fused = False
+        self._equation = equation_name(pde)
+        self._options = {
+            **asdict(relaxation),
+            "padding": list(relaxation.padding),
+            "layout": layout_config(layout),
+            "activation": activation,
+            "activate": activate,
+            "stepper": stepper,
+            "coefficients": coefficients,
+        }
+        self.stem = Stem(self.in_channels, layout)
+        stages = []
         total = sum(layout.depths)
         channels = layout.widths[0]
         for k, (width, depth) in enumerate(zip(layout.widths, layout.depths, strict=True)):
@@ -122,14 +157,16 @@ class Classifier(nn.Module):
                 activations=behind,
                 drop_paths=paths,
             )
-            self.stages.append(stage)
+            stages.append(stage)
             channels = width
+        # A Sequential, as the extractors of timm and torchvision expect.
+        self.stages = nn.Sequential(*stages)
         self.final = activation_of(activation if activate == "stages" else "none")
         self.num_features = self.head_hidden_size = channels
-        self.head = self._linear(num_classes)
-
-    def _linear(self, num_classes: int) -> nn.Module:
-        return nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        self.feature_info = feature_info(layout)
+        self.head: nn.Module
+        self.global_pool: str
+        self.reset_classifier(num_classes, global_pool)
 
     # -- what it computes --------------------------------------------------------------------------
 
@@ -143,14 +180,19 @@ class Classifier(nn.Module):
             Shape `(batch, num_features, y/r, x/r)`, rounded up, r the last of
             `layout.reductions`.
         """
-        x = self.stem(x)
-        for stage in self.stages:
-            x = stage(x)
-        return self.final(x)
+        check_pictures("x", x, self.in_channels)
+        return self.final(self.stages(self.stem(x)))
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Return logits, or with `pre_logits` the mean of each channel over all pixels."""
-        x = x.mean(dim=(2, 3))
+        """Return logits of what `forward_features` gave, or with `pre_logits` what the head sees.
+
+        That is the mean or the maximum of each channel over all pixels, shape `(batch,
+        num_features)`, or x itself where `global_pool` is "".
+        """
+        if self.global_pool == "avg":
+            x = x.mean(dim=(2, 3))
+        elif self.global_pool == "max":
+            x = x.amax(dim=(2, 3))
         if self.drop_rate:
             x = nn.functional.dropout(x, self.drop_rate, self.training)
         return x if pre_logits else self.head(x)
@@ -159,17 +201,219 @@ class Classifier(nn.Module):
         """Return logits, shape `(batch, num_classes)`, of pictures; see `forward_features`."""
         return self.forward_head(self.forward_features(x))
 
+    # -- states on the way -------------------------------------------------------------------------
 
-def _stem(in_channels: int, layout: Layout) -> nn.Sequential:
-    width = layout.widths[0]
-    if layout.stem == "plain":
-        convolution = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
-        pool: list[nn.Module] = []
-    else:
-        convolution = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
-        pool = [nn.MaxPool2d(3, stride=2, padding=1)]
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="linear")
-    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(), *pool)
+    def feature_maps(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the states at every depth: the solution of the equation at intermediate times.
+
+        Args:
+            x: pictures, as for `forward`.
+
+        Returns:
+            By name, in the order of depth: "stem", "stem.pool" behind its pooling if there is one,
+            "stage1.block1", …, the state behind each block, and where an activation follows, that
+            behind it: "stage2.block1.activation", and "final" behind the last stage's. Shapes
+            `(batch, channel, y, x)`.
+
+        Example:
+            >>> import pdenet as pn
+            >>> maps = pn.create_model("eq3_small").feature_maps(torch.zeros(1, 3, 16, 16))
+            >>> list(maps)[:4], maps["stage2.block1"].shape
+            (['stem', 'stage1.block1', 'stage1.block2', 'stage2.block1'],
+             torch.Size([1, 32, 8, 8]))
+        """
+        level, x = self.stem.level_and_state(x)
+        maps = {"stem": level}
+        if x is not level:
+            maps["stem.pool"] = x
+        for number, stage in enumerate(self.stages, 1):
+            states: dict[str, torch.Tensor] = {}
+            x = stage(x, states)
+            maps.update({f"stage{number}.{name}": state for name, state in states.items()})
+        if not isinstance(self.final, nn.Identity):
+            maps["final"] = self.final(x)
+        return maps
+
+    def forward_intermediates(
+        self,
+        x: torch.Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return the states at some levels, by increasing depth; see `feature_info`.
+
+        Args:
+            x: pictures, as for `forward`.
+            indices: the levels; an integer n for the last n, None for all.
+            norm: whether the last level is taken behind `final`.
+            stop_early: whether what lies beyond the last of them is left out.
+            output_fmt: "NCHW".
+            intermediates_only: whether they are returned alone.
+
+        Returns:
+            What `forward_features` gives, or with `stop_early` the state where it stopped, and a
+            list of states; or that list.
+
+        Raises:
+            NetworkError: there is no such level or format.
+        """
+        check_choice("output_fmt", output_fmt, ("NCHW",))
+        count = 1 + len(self.stages)
+        levels = taken(count, indices)
+        level, x = self.stem.level_and_state(x)
+        states = [level] if 0 in levels else []
+        deepest = max(levels)
+        if stop_early and not deepest:
+            x = level
+        for number, stage in enumerate(self.stages, 1):
+            if stop_early and number > deepest:
+                break
+            x = stage(x)
+            if number in levels and not (norm and number == count - 1):
+                states.append(x)
+        if not stop_early or deepest == count - 1:
+            x = self.final(x)
+            if norm and count - 1 in levels and count > 1:
+                states.append(x)
+        return states if intermediates_only else (x, states)
+
+    # -- what it is made of ------------------------------------------------------------------------
+
+    @property
+    def in_chans(self) -> int:
+        """The channels of a picture, by the name that timm's users know."""
+        return self.in_channels
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | Sequence[int] = 1,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Remove the stages beyond the last of some levels, in place.
+
+        Where stages go, so do `final` and the head, which belong to the last one.
+
+        Args:
+            indices: the levels, as for `forward_intermediates`.
+            prune_norm: whether `final` is removed.
+            prune_head: whether the head and the pooling before it are removed.
+
+        Returns:
+            The levels, counted from 0.
+
+        Raises:
+            NetworkError: there is no such level.
+        """
+        levels = taken(1 + len(self.stages), indices)
+        deepest = max(levels)
+        is_cut = deepest < len(self.stages)
+        del self.stages[deepest:]
+        self.feature_info = self.feature_info[: deepest + 1]
+        if not deepest:
+            self.stem.remove_pool()
+        if is_cut or prune_norm:
+            self.final = nn.Identity()
+        if is_cut:
+            self.num_features = self.head_hidden_size = self.feature_info[-1]["num_chs"]
+        if is_cut or prune_head:
+            self.reset_classifier(0, "")
+        return levels
+
+    def get_classifier(self, name_only: bool = False) -> nn.Module | str:
+        """Return the head, or its name."""
+        return "head" if name_only else self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the head by a newly drawn one, on the same device and of the same dtype.
+
+        Args:
+            num_classes: the number of classes; 0 for no head.
+            global_pool: "avg", "max", "" for no pooling and no head, or None for what it is.
+
+        Raises:
+            NetworkError: a number or a name makes no sense.
+        """
+        pool = self.global_pool if global_pool is None else global_pool
+        check_choice("global_pool", pool, POOLS)
+        count = check_count("num_classes", num_classes, 0)
+        if count and not pool:
+            raise NetworkError(
+                f"a head reads features without pixels; got num_classes={count} and "
+                f'global_pool=""; write num_classes=0 or global_pool="avg"'
+            )
+        self.num_classes, self.global_pool = count, pool
+        like = self.stem[0].weight
+        self.head = nn.Identity()
+        if count:
+            self.head = nn.Linear(self.num_features, count, device=like.device, dtype=like.dtype)
+        self.head.train(self.training)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """How to make this classifier, for JSON: `classifier_from_config(config)` makes another.
+
+        Of a model of `list_models()` it has "name", so that `create_model(**config)` does too.
+        """
+        origin = {"name": self.name} if self.name else {"equation": self._equation}
+        live = ("num_classes", "in_channels", "global_pool", "drop_rate", "drop_path_rate")
+        fused = {"fused": True} if self.is_fused else {}
+        return {**origin, **self._options, **{key: getattr(self, key) for key in live}, **fused}
+
+    def explain(self) -> str:
+        """Return what each stage is, with shapes, and which part of the equation each layer is."""
+        return explain_model(self)
+
+    def fused(self) -> Classifier:
+        """Return a copy for inference, every batch norm folded into the convolution before it."""
+        return folded(self)
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Choose training or evaluation mode.
+
+        Raises:
+            NetworkError: the model is fused, and training was asked for.
+        """
+        if mode and self.is_fused:
+            raise NetworkError(
+                "a fused model has no batch norms, and is for inference; got train(); train the "
+                "model that it was made from"
+            )
+        return super().train(mode)
+
+    # -- what a training script asks for -----------------------------------------------------------
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute the states inside blocks again in the backward pass, to save memory."""
+        for module in self.modules():
+            if isinstance(module, Stage):
+                module.checkpointing = enable
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Return patterns of names that group parameters by depth: by stage, or by block.
+
+        Each parameter's name matches one of them, whose order and numbers are that of depth.
+        """
+        return {
+            "stem": r"^stem\.",
+            "blocks": r"^stages\.(\d+)\." if coarse else r"^stages\.(\d+)\.blocks\.(\d+)\.",
+            "head": r"^head\.",
+        }
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of parameters that should not be drawn to 0.
+
+        They are the equation's scalars and its coefficients that are functions of x and y; of
+        biases and scales, which have one axis, every script knows it.
+        """
+        return {
+            name
+            for name, _ in self.named_parameters()
+            if ".symbols." in name or ".functions." in name
+        }
 
 
 def _probability(name: str, value: object) -> float:

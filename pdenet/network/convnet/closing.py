@@ -37,6 +37,8 @@ def closing_of(layer: Layer, stacked: StackedTerms) -> Closing | None:
     if carries_free_index(layer):
         return None
     product = stacked.product
+    if not product.is_spatial:  # a source that is the same at all pixels has no variance
+        return None
     contraction = product.contraction
     start = product.place_of_maps + bool(product.maps)
     behind = start + len(product.weights)

@@ -74,6 +74,26 @@ class Coefficients(nn.Module):
             made[weights] = tensor
         return made
 
+    def add(self, weights: WeightStack, letters: str, tensor: nn.Parameter) -> None:
+        """Add a stack with values of its own, under names that no other has.
+
+        Args:
+            weights: the stack, each of whose indices stands once.
+            letters: those of the parameter's axes.
+            tensor: the parameter.
+        """
+        label = self._label(weights)
+        self.tensors[label] = tensor
+        self.labels[weights], self.letters[weights] = label, letters
+        self._first[weights.names] = weights
+
+    def remove(self, label: str) -> None:
+        """Remove a parameter that no product uses any more."""
+        del self.tensors[label]
+        for weights in [w for w, known in self.labels.items() if known == label]:
+            del self.labels[weights], self.letters[weights]
+            self._first.pop(weights.names, None)
+
     def initialise(self, products: Sequence[StackedProduct]) -> None:
         """Draw Kaiming-normal values, fan out, linear gain: variance 1 / (channels made)."""
         with torch.no_grad():

@@ -17,9 +17,14 @@ from torch.nn import functional as F
 
 
 def depthwise_conv2d(
-    x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0, groups: int | None = None
+    x: Tensor,
+    weight: Tensor,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
-    """Return `F.conv2d(x, weight, stride=stride, padding=padding, groups=groups)`, no bias.
+    """Return `F.conv2d(x, weight, bias, stride=stride, padding=padding, groups=groups)`.
 
     Where the convolution is depthwise, on a CPU, and in bfloat16 (by autocast or by the type of
     `x`), the gradient of `weight` is computed in float32. Everywhere else it is that very call.
@@ -30,16 +35,18 @@ def depthwise_conv2d(
         stride: of the result.
         padding: zeros around the picture.
         groups: of the convolution; by default the number of channels.
+        bias: shape `(channels m,)`.
 
     Returns:
         Shape `(batch, channels m, y', x')`.
     """
     groups = x.shape[1] if groups is None else groups
-    if _is_slow(x, weight, groups):
+    if bias is None and _is_slow(x, weight, groups):
         with torch.autocast("cpu", enabled=False):
-            made = _Depthwise.apply(x.to(torch.bfloat16), weight.float(), stride, padding)
-        return made  # type: ignore[no-any-return]  # apply is Any
-    return F.conv2d(x, weight, stride=stride, padding=padding, groups=groups)
+            return _Depthwise.apply(  # type: ignore[no-untyped-call]  # of torch
+                x.to(torch.bfloat16), weight.float(), stride, padding
+            )
+    return F.conv2d(x, weight, bias, stride=stride, padding=padding, groups=groups)
 
 
 def _is_slow(x: Tensor, weight: Tensor, groups: int) -> bool:
@@ -89,6 +96,6 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight and bias, those that are wanted."""
     pair = [stride] * 2, [padding] * 2, [1, 1]
-    return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]  # ops are Any
+    return torch.ops.aten.convolution_backward(
         grad, x, weight, None, *pair, False, [0, 0], x.shape[1], wanted
     )

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pdenet.network.convnet.depthwise import depthwise_conv2d
+from pdenet.network.convnet.options import check_reach
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.widening import Direction
 from pdenet.network.kernels import Kernels
@@ -29,7 +31,10 @@ class Directions(nn.Module):
     Attributes:
         weight: the kernels that channels share, shape `(m, 1, k, k)`, or `(n m, 1, k, k)`.
         norm: the batch norm, or an identity.
+        bias: None, or once the norm is folded into the kernels what it adds, shape `(n m,)`.
     """
+
+    bias: nn.Parameter | None
 
     def __init__(
         self,
@@ -78,6 +83,7 @@ class Directions(nn.Module):
             self.constrained = Kernels(
                 used, weights, torch.float32, trainable=True, constraint=relaxation.stencils
             )
+        self.register_parameter("bias", None)
         self.norm: nn.Module = (
             nn.BatchNorm2d(channels * count) if relaxation.norm else nn.Identity()
         )
@@ -105,22 +111,27 @@ class Directions(nn.Module):
         else:
             self.constrained = other.constrained
 
-    def forward(self, u: torch.Tensor) -> torch.Tensor:
+    def forward(self, u: torch.Tensor, is_padded: bool = False) -> torch.Tensor:
         """Return all channels in all directions, shape `(batch, n, rows, y, x)`.
 
         Args:
             u: shape `(batch, n, y, x)`; with `split` `(batch, n, rows, y, x)`.
+            is_padded: whether u has ghost pixels already.
         """
         groups = u.shape[1] * (u.shape[2] if self.split else 1)
         flat = u.flatten(1, 2) if self.split else u
-        padded, rest = pad(flat, self.paddings, self.radius)
-        made = F.conv2d(padded, self.kernels(), stride=self.stride, padding=rest, groups=groups)
+        padded, rest = (flat, 0) if is_padded else pad(flat, self.paddings, self.radius)
+        made = depthwise_conv2d(padded, self.kernels(), self.stride, rest, groups, self.bias)
         made = self.norm(made)
         made = made.unflatten(1, (self.channels, len(self.names)))
         if self.is_plain:
             return made
         made = made[:, :, self.places]
-        return made * monomials(self.exponents, made) if self.has_position else made
+        if not self.has_position:
+            return made
+        beyond = 2 * self.radius if is_padded else 0
+        size = (flat.shape[-2] - beyond, flat.shape[-1] - beyond)
+        return made * monomials(self.exponents, made, size, self.stride)
 
 
 def pad(u: torch.Tensor, names: tuple[str, str], width: int) -> tuple[torch.Tensor, int]:
@@ -128,23 +139,66 @@ def pad(u: torch.Tensor, names: tuple[str, str], width: int) -> tuple[torch.Tens
     if names == ("zeros", "zeros"):
         return u, width
     along_x, along_y = names
-    for name, sizes in ((along_x, (width, width, 0, 0)), (along_y, (0, 0, width, width))):
+    for place, name, sizes in (
+        (-1, along_x, (width, width, 0, 0)),
+        (-2, along_y, (0, 0, width, width)),
+    ):
+        check_reach(name, u.shape[place], width)
         u = F.pad(u, sizes, mode="constant" if name == "zeros" else name)
     return u, 0
 
 
-def coordinates(like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return x, shape `(x,)`, and y, shape `(y, 1)`, from −1 to 1 over a picture."""
+def continued(
+    values: torch.Tensor, paddings: tuple[str, str], width: int, wanted: tuple[int, int]
+) -> torch.Tensor:
+    """Return a coefficient with more pixels at all ends, wrapped or going on linearly.
+
+    Args:
+        values: shape `(…, y, x)`; an axis of length 1, where `wanted` is not, is constant.
+        paddings: along x and y.
+        width: how many more.
+        wanted: the number of pixels along y and x.
+    """
+    for place, name, points in zip((-1, -2), paddings, reversed(wanted), strict=True):
+        if values.shape[place] == 1 < points:
+            continue
+        first, last = values.narrow(place, 0, 1), values.narrow(place, points - 1, 1)
+        before, after = torch.zeros_like(first), torch.zeros_like(first)
+        if name == "circular":
+            ends = [values.narrow(place, points - width, width), values.narrow(place, 0, width)]
+            values = torch.cat([ends[0], values, ends[1]], dim=place)
+            continue
+        if points > 1:
+            before = first - values.narrow(place, 1, 1)
+            after = last - values.narrow(place, points - 2, 1)
+        below = [first + k * before for k in range(width, 0, -1)]
+        above = [last + k * after for k in range(1, width + 1)]
+        values = torch.cat([*below, values, *above], dim=place)
+    return values
+
+
+def coordinates(
+    like: torch.Tensor, size: tuple[int, int], stride: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return x, shape `(x,)`, and y, shape `(y, 1)`, from −1 to 1 over a picture.
+
+    Args:
+        like: a tensor of the same dtype and device.
+        size: the picture's number of pixels along y and x.
+        stride: the step between the pixels that are wanted.
+    """
 
     def axis(points: int) -> torch.Tensor:
-        steps = torch.arange(points, dtype=like.dtype, device=like.device)
+        steps = torch.arange(0, points, stride, dtype=like.dtype, device=like.device)
         # Of a single pixel the coordinate is 0.
         return (2.0 * steps - (points - 1)) / max(points - 1, 1)
 
-    return axis(like.shape[-1]), axis(like.shape[-2])[:, None]
+    return axis(size[1]), axis(size[0])[:, None]
 
 
-def monomials(exponents: Sequence[tuple[int, int]], like: torch.Tensor) -> torch.Tensor:
-    """Return x^a y^b for each pair of exponents, shape `(pairs, y, x)`."""
-    x, y = coordinates(like)
+def monomials(
+    exponents: Sequence[tuple[int, int]], like: torch.Tensor, size: tuple[int, int], stride: int
+) -> torch.Tensor:
+    """Return x^a y^b for each pair of exponents, shape `(pairs, y, x)`; see `coordinates`."""
+    x, y = coordinates(like, size, stride)
     return torch.stack([(x**a * y**b).expand(like.shape[-2:]) for a, b in exponents])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import nn
 
-from pdenet.network.convnet.directions import Directions
+from pdenet.network.convnet.directions import Directions, coordinates, pad
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.widening import Direction
 from pdenet.network.features import Row, Support, Window
@@ -92,20 +93,50 @@ class DirectionFeatures:
 
     Args:
         banks: the convolutions.
-        u: shape `(batch, channel, y, x)`.
+        u: shape `(batch, channel, y, x)`, with ghost pixels where there is a margin.
+        margin: how many more pixels than the picture's are wanted at all ends.
+        radius: how many more than that u has.
+        made: banks that are known already.
     """
 
-    def __init__(self, banks: DirectionBanks, u: torch.Tensor) -> None:
+    def __init__(
+        self,
+        banks: DirectionBanks,
+        u: torch.Tensor,
+        margin: int = 0,
+        radius: int = 0,
+        made: Mapping[Support, torch.Tensor] = MappingProxyType({}),
+    ) -> None:
         self._banks = banks
+        self._u = u
+        self.margin, self._radius = margin, radius
         self.fields = {name: u[:, place] for name, place in banks.structure.slices.items()}
-        self._made: dict[Support, torch.Tensor] = {}
+        self._made = dict(made)
+        self._beyond: dict[int, DirectionFeatures] = {}
         stride = banks.stride
         self.points = tuple(-(-n // stride) for n in (u.shape[3], u.shape[2]))
+
+    def beyond(self, margin: int) -> DirectionFeatures:
+        """Return the fields with ghost pixels, as the padding has them, for fluxes at walls."""
+        if not margin:
+            return self
+        if margin not in self._beyond:
+            radius = max(self._banks.structure.width)
+            width = margin + radius
+            padded, zeros = pad(self._u, self._banks.relaxation.padding, width)
+            padded = torch.nn.functional.pad(padded, (zeros,) * 4)
+            self._beyond[margin] = DirectionFeatures(self._banks, padded, margin, radius)
+        return self._beyond[margin]
+
+    def coordinates(self, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x, shape `(x,)`, and y, shape `(y, 1)`, of a window's pixels, without a margin."""
+        rows, columns = cropped(self._u, self.margin + self._radius).shape[-2:]
+        return coordinates(self._u, (rows, columns), 1 if window.axes else self._banks.stride)
 
     def value(self, name: str, window: Window) -> torch.Tensor:
         """Return a field itself, shape `(batch, component, y, x)`."""
         stride = self._banks.stride
-        field = self.fields[name]
+        field = cropped(self.fields[name], self._radius)
         return field if window.axes or stride == 1 else field[:, :, ::stride, ::stride]
 
     def convolved(self, support: Support, place: int) -> torch.Tensor:
@@ -116,5 +147,11 @@ class DirectionFeatures:
         """Return a field in all directions, shape `(batch, component, direction, y, x)`."""
         if support not in self._made:
             convolution = self._banks.of(bank_name(support))
-            self._made[support] = convolution(self.fields[support.field])
+            field = self.fields[support.field]
+            self._made[support] = convolution(field, is_padded=self.margin > 0)
         return self._made[support]
+
+
+def cropped(values: torch.Tensor, width: int) -> torch.Tensor:
+    """Return a picture without so many pixels at all ends."""
+    return values[..., width:-width, width:-width] if width else values

@@ -44,6 +44,7 @@ class Form:
         functions: the coefficient functions c(x, y), with the axes they depend on.
         size: the symbol of the number of components.
         is_second_order: whether the fields are pairs (u, u_t) with u_tt = F(u).
+        equation: the equation as text.
     """
 
     structure: Structure
@@ -54,6 +55,7 @@ class Form:
     functions: Mapping[str, tuple[str, ...]]
     size: sp.Symbol
     is_second_order: bool
+    equation: str
 
     def shape(self, name: str, width: int) -> tuple[int, ...]:
         """Return the shape of a coefficient for fields of `width` components."""
@@ -120,6 +122,7 @@ def form_of(pde: PDE) -> Form:
         functions=functions,
         size=size,
         is_second_order=is_splittable(system),
+        equation=str(pde),
     )
 
 

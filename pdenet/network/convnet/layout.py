@@ -68,6 +68,8 @@ class Layout:
         return tuple(self.stem_reduction * 2**k for k in range(len(self.widths)))
 
 
+_ATTRIBUTES = {"widths", "depths", "stem"}
+
 LAYOUTS: Mapping[str, Layout] = MappingProxyType(
     {
         # He, Zhang, Ren & Sun (2016), "Deep residual learning", table 1: ResNet-50's stages, with
@@ -81,7 +83,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
 
 
 def settled_layout(given: object) -> Layout:
-    """Return a layout that was given itself or by name.
+    """Return a layout that was given itself, by name, or as a dictionary of its attributes.
 
     Raises:
         NetworkError: it is neither.
@@ -90,6 +92,8 @@ def settled_layout(given: object) -> Layout:
         return given
     if isinstance(given, str) and given in LAYOUTS:
         return LAYOUTS[given]
+    if isinstance(given, Mapping) and {"widths", "depths"} <= set(given) <= _ATTRIBUTES:
+        return Layout(**given)
     raise NetworkError(
         f"layout is a Layout or one of {', '.join(LAYOUTS)}; got {given!r}."
         f"{suggest(str(given), LAYOUTS)}"

@@ -1,48 +1,22 @@
-"""Models: the published classifiers by name.
+"""Models: the published classifiers by name, and classifiers as they were saved.
 
-Liu, Shao & Bai (2023), arXiv 2308.01621. "nows" is "no weight sharing": each channel has kernels of
-its own; "x6" counts the channels of the depthwise convolution in widths of a block. Eq. (7) has 3n
-hidden channels with two kernels each, hence its x6.
+See `published` for the table of names.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any  # options of a classifier
 
 from pdenet.equation.catalogue import catalogue
+from pdenet.equation.pde import PDE
 from pdenet.errors import UnknownNameError, suggest
+from pdenet.network.convnet import published
 from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.weights import load_weights, read_config
 
-SMALL = "_small"
-"""The ending of the names of the same models for pictures of 8 to 64 pixels."""
-
-_PUBLISHED: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "eq2": ("eq2", {"directions": 4}),
-    "eq3": ("eq3", {"directions": 4}),
-    "eq3_nows": ("eq3", {"directions": 4, "share_kernels": False}),
-    "eq3_nows_x6": ("eq3", {"directions": 6, "share_kernels": False}),
-    "eq4": ("eq4", {"directions": 4}),
-    "eq5": ("eq5", {"directions": 4}),
-    "eq6": ("eq6", {"directions": 4}),
-    "eq7_nows_x6": ("eq7", {"directions": 2, "share_kernels": False}),
-}
-
-# Eq. (2) has n³ coefficients a direction: 550 million in one block of 512 channels.
-_SMALL_ONLY = {"eq2"}
-
-
-def _models() -> dict[str, tuple[str, dict[str, Any]]]:
-    made = {}
-    for name, (equation, options) in _PUBLISHED.items():
-        if name not in _SMALL_ONLY:
-            made[name] = (equation, {**options, "layout": "resnet50"})
-        made[name + SMALL] = (equation, {**options, "layout": "small"})
-    return made
-
-
-MODELS: Mapping[str, tuple[str, dict[str, Any]]] = MappingProxyType(_models())
+MODELS = published.MODELS
 """For each model the name of its equation in the catalogue and the options that it fixes."""
 
 
@@ -62,7 +36,8 @@ def create_model(name: str, num_classes: int = 100, **options: Any) -> Classifie
     Args:
         name: one of `list_models()`.
         num_classes: the number of classes.
-        options: options of `pdenet.Classifier`; they replace those of the model.
+        options: options of `pdenet.Classifier`; they replace those of the model. With
+            `fused=True` its batch norms are folded, as in the config of such a model.
 
     Raises:
         UnknownNameError: there is no model of that name.
@@ -76,5 +51,45 @@ def create_model(name: str, num_classes: int = 100, **options: Any) -> Classifie
         raise UnknownNameError(
             f"models are {', '.join(list_models())}; got {name!r}.{suggest(str(name), MODELS)}"
         )
+    is_fused = options.pop("fused", False)
     equation, fixed = MODELS[name]
-    return Classifier(catalogue[equation], num_classes, **{**fixed, **options})
+    model = Classifier(catalogue[equation], num_classes, **{**fixed, **options})
+    model.name = name
+    return model.fused() if is_fused else model
+
+
+def classifier_from_config(config: Mapping[str, Any], pde: PDE | None = None) -> Classifier:
+    """Return the classifier that a config describes, with newly drawn weights.
+
+    Args:
+        config: what `Classifier.config` gave.
+        pde: the equation, where it is not in the catalogue.
+
+    Raises:
+        NetworkError: the config is none, or needs an equation.
+
+    Example:
+        >>> model = create_model("eq3_small", 10, in_channels=1)
+        >>> classifier_from_config(model.config).config == model.config
+        True
+    """
+    return Classifier.from_config(config, pde)
+
+
+def load_classifier(
+    path: str | os.PathLike[str], pde: PDE | None = None, *, allow_non_finite: bool = False
+) -> Classifier:
+    """Return the classifier that `save_weights` wrote, in evaluation mode.
+
+    Args:
+        path: a safetensors file.
+        pde: the equation, where it is not in the catalogue.
+        allow_non_finite: whether NaN and infinity may be read.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or says nothing of its model.
+        NetworkError: it needs an equation, or its tensors do not fit its own config.
+    """
+    model = Classifier.from_config(read_config(path), pde).eval()
+    load_weights(model, path, allow_non_finite=allow_non_finite)
+    return model

@@ -6,7 +6,7 @@ import numbers
 from dataclasses import dataclass
 from typing import Any  # what a user may have given
 
-from pdenet.discrete.boundary import Boundary, Condition, Neumann, Periodic, ZeroPadding
+from pdenet.discrete.boundary import Boundary, Neumann, Periodic, ZeroPadding
 from pdenet.errors import NetworkError, suggest
 from pdenet.network.kernels import CONSTRAINTS
 
@@ -38,6 +38,8 @@ class Relaxation:
         position: the degree p of polynomials in x and y that each direction is multiplied by,
             Σ_{a+b≤p} x^a y^b, with x and y from −1 to 1 over the picture and y growing with the
             row; 0 for constant coefficients. With 1 a block can rotate and dilate.
+        opening_norm: whether batch norms follow the opening 1×1 convolutions too, such as C_jk u_k
+            and D_jl u_l of Eq. (7), as in the authors' published code.
     """
 
     directions: int | None = 4
@@ -46,12 +48,13 @@ class Relaxation:
     norm: bool = True
     padding: Any = "zeros"
     position: int = 0
+    opening_norm: bool = False
 
     def __post_init__(self) -> None:
         if self.directions is not None:
             check_count("directions", self.directions, 1)
         check_count("position", self.position, 0)
-        for name in ("share_kernels", "norm"):
+        for name in ("share_kernels", "norm", "opening_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise NetworkError(f"{name} is True or False; got {getattr(self, name)!r}")
         if self.stencils not in CONSTRAINTS:
@@ -101,14 +104,14 @@ def paddings(given: Any) -> tuple[str, str]:
         NetworkError: it is none that a ConvNet has.
     """
     if isinstance(given, Boundary):
-        sides = [given.sides.get(axis) for axis in ("x", "y")]
-        pairs = [side for side in sides if isinstance(side, tuple) and side[0] == side[1]]
-        if len(pairs) < len(sides):
+        sides = [given.sides.get(axis) or (None,) for axis in ("x", "y")]
+        pairs = [{_padding(side) for side in pair} for pair in sides]
+        if any(len(pair) > 1 for pair in pairs):
             raise NetworkError(
                 f"a ConvNet pads both sides of an axis alike; got {given!r}; give one condition "
                 "for each axis"
             )
-        given = tuple(pair[0] for pair in pairs)
+        given = tuple(name for pair in pairs for name in pair)
     both = given if isinstance(given, tuple | list) else (given, given)
     if len(both) != 2:
         raise NetworkError(
@@ -125,14 +128,10 @@ def _padding(given: Any) -> str:
                 f"padding is one of {', '.join(PADDINGS)}; got {given!r}.{suggest(given, PADDINGS)}"
             )
         return given
-    known: dict[Condition, str] = {
-        ZeroPadding(): "zeros",
-        Periodic(): "circular",
-        Neumann(0): "reflect",
-    }
-    for condition, name in known.items():
-        if given == condition:
-            return name
+    if given in (ZeroPadding(), Periodic()):
+        return "zeros" if given == ZeroPadding() else "circular"
+    if isinstance(given, Neumann) and isinstance(given.value, numbers.Real) and not given.value:
+        return "reflect"
     raise NetworkError(
         f"padding is one of {', '.join(PADDINGS)}, ZeroPadding(), Periodic() or Neumann(0); got "
         f"{given!r}; a prescribed value or slope other than 0 is no padding of a ConvNet"

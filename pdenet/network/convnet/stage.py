@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from fractions import Fraction
 
 import torch
@@ -53,7 +54,8 @@ class Stage(nn.Module):
     Attributes:
         blocks: the blocks.
         activations: what follows each of them.
-        checkpointing: whether blocks are computed again in the backward pass, to save memory.
+        checkpointing: whether blocks are computed again in the backward pass, to save memory; the
+            running statistics of their batch norms are updated once all the same.
 
     Raises:
         NetworkError: an option does not exist.
@@ -77,7 +79,9 @@ class Stage(nn.Module):
         check_choice("stepper", stepper, BLOCK_STEPPERS)
         check_choice("coefficients", coefficients, DEPTHS)
         self.stepper = stepper
-        self.is_second_order = form.is_second_order
+        # Of pairs (u, u_t) the state is of first order.
+        is_pair = any(f.rate_of is not None for f in form.structure.fields)
+        self.is_second_order = form.is_second_order and not is_pair
         self.checkpointing = False
         self.blocks = nn.ModuleList()
         shared: PDEBlock | None = None
@@ -98,34 +102,75 @@ class Stage(nn.Module):
             self.blocks.append(block)
         self.activations = nn.ModuleList(activations)
 
-    def forward(self, u: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, u: torch.Tensor, states: dict[str, torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """Return the state behind the last block.
 
         Args:
             u: shape `(batch, in_channels, y, x)`.
+            states: where the state behind each block is put, "block1", …, and where an activation
+                follows, that behind it: "block1.activation".
 
         Returns:
             Shape `(batch, channels, y/stride, x/stride)`, rounded up.
         """
         previous: torch.Tensor | None = None
-        for block, activation in zip(self.blocks, self.activations, strict=True):
+        pairs = zip(self.blocks, self.activations, strict=True)
+        for number, (block, activation) in enumerate(pairs, 1):
             assert isinstance(block, PDEBlock)
             before = previous if block.keeps_shape else None
             if self.checkpointing and torch.is_grad_enabled():
-                made = checkpoint(self._step, block, u, before, use_reentrant=False)
-                assert isinstance(made, torch.Tensor)
+                made = self._checkpointed(block, u, before)
             else:
                 made = self._step(block, u, before)
             previous, u = u, activation(made)
+            if states is not None:
+                states[f"block{number}"] = made
+                if not isinstance(activation, nn.Identity):
+                    states[f"block{number}.activation"] = u
             if previous.shape != u.shape:
                 previous = None
         return u
+
+    def _checkpointed(
+        self, block: PDEBlock, u: torch.Tensor, previous: torch.Tensor | None
+    ) -> torch.Tensor:
+        if torch.compiler.is_compiling():  # it recomputes what has no side effects, by itself
+            made = checkpoint(self._step, block, u, previous, use_reentrant=False)
+        else:
+            made = checkpoint(
+                self._step,
+                block,
+                u,
+                previous,
+                use_reentrant=False,
+                context_fn=lambda: (nullcontext(), _Unmoved(block)),
+            )
+        assert isinstance(made, torch.Tensor)
+        return made
 
     def _step(
         self, block: PDEBlock, u: torch.Tensor, previous: torch.Tensor | None
     ) -> torch.Tensor:
         if not block.keeps_shape or self.stepper == "euler":
             return block(u)
+        made = self._moved(block, u, previous)
+        if not (block.training and block.drop_path):
+            return made
+        rest = u if previous is None else self._without_force(u, previous)
+        return rest + block.dropped(made - rest)
+
+    def _without_force(self, u: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
+        """Return the next state for F = 0."""
+        if self.stepper != "leapfrog":
+            return u
+        return 2.0 * u - previous if self.is_second_order else previous
+
+    def _moved(
+        self, block: PDEBlock, u: torch.Tensor, previous: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return the state one step of another method than Euler's later."""
         if self.stepper == "leapfrog":
             rate = block.rate(u)
             if self.is_second_order:
@@ -134,6 +179,27 @@ class Stage(nn.Module):
         nobody = frozenset[str]()
         motion = _Motion(block)
         return stepping.step(motion, STEPPERS[self.stepper], (nobody, nobody), u, 0.0, 1.0)
+
+
+class _Unmoved:
+    """Keeps the running statistics of a block's batch norms as they are while it is recomputed.
+
+    By a momentum of 0: without running statistics a batch norm would save fewer tensors than the
+    first time, which a checkpoint takes for an error. May be entered again, for backward(
+    retain_graph=True).
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        self.norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+    def __enter__(self) -> None:
+        self.kept = [(norm.momentum, norm.num_batches_tracked) for norm in self.norms]
+        for norm in self.norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+
+    def __exit__(self, *error: object) -> None:
+        for norm, (momentum, batches) in zip(self.norms, self.kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, batches
 
 
 class _Motion:

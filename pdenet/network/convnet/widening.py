@@ -144,7 +144,8 @@ class _Widening:
             for first, last in reversed(list(_ends(kernel)))
         )
         stencil[inside] = self.form.kernels[place]
-        return self._added(("kernel", place), kernel.name, stencil, key, monomial)
+        order = kernel.derivative
+        return self._added(("kernel", place), kernel.name, order, stencil, key, monomial)
 
     def _outer_kernel(self, flux: Flux, key: tuple[object, ...], monomial: int) -> int:
         if flux.kernel is not None:
@@ -156,12 +157,14 @@ class _Widening:
         centre[1 - flux.axis] -= 1  # arrays are (y, x)
         stencil[tuple(centre)] = -1.0
         name = f"{self.form.structure.axes[flux.axis]}_faces"
-        return self._added(("faces", flux.axis), name, stencil, key, monomial)
+        order = (1 - flux.axis, flux.axis)
+        return self._added(("faces", flux.axis), name, order, stencil, key, monomial)
 
     def _added(
         self,
         source: object,
         name: str,
+        order: tuple[int, ...],
         stencil: np.ndarray,
         key: tuple[object, ...],
         monomial: int,
@@ -177,7 +180,7 @@ class _Widening:
             self.places[source, monomial] = len(self.kernels)
             self.directions.append(Direction(source, name, monomial, start))
             radius, label = self.radius, f"{name}_{monomial}" if monomial else name
-            kernel = Kernel(label, (0, 0), (-radius,) * 2, (2 * radius + 1,) * 2)
+            kernel = Kernel(label, order, (-radius,) * 2, (2 * radius + 1,) * 2)
             self.kernels.append(kernel)
         return self.places[source, monomial]
 

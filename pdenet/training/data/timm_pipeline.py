@@ -40,7 +40,8 @@ class TimmPipeline:
         """
         try:
             create_transform = importlib.import_module("timm.data").create_transform
-        except ImportError as error:
+        # A RuntimeError comes from a torchvision that was made for another torch.
+        except (ImportError, RuntimeError) as error:
             raise MissingExtraError(
                 "transforms='timm' needs timm and torchvision, of the extra 'timm'; they cannot be "
                 f"imported ({error}); pip install 'pdenet[timm]', or use transforms='pillow'"

@@ -6,7 +6,9 @@ steepens towards a shock, |∇u| first, then |u|, until a number overflows. The 
 
 from __future__ import annotations
 
+import csv
 import math
+import os
 from functools import partial
 from pathlib import Path
 
@@ -88,6 +90,24 @@ class Monitor:
         self._seen.clear()
         self._is_armed = False
         return list(self._rows)
+
+    def write(self, path: Path) -> None:
+        """Write the rows as a table with a line of names."""
+        rows = self.rows()
+        if rows:
+            new = path.with_name(f"{path.name}.tmp")
+            with new.open("w", newline="", encoding="utf-8") as file:
+                table = csv.DictWriter(file, list(rows[0]))
+                table.writeheader()
+                table.writerows(rows)
+            os.replace(new, path)
+
+    def read(self, path: Path, step: int) -> None:
+        """Take up the rows before a step that `write` wrote, where there are any."""
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+            self._rows = [{**row, "step": int(row["step"])} for row in rows if row["step"] < step]
 
     def plot(self, path: Path) -> Path:
         """Draw both quantities over the steps: a line a stage, a dotted line at each trip.

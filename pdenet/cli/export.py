@@ -1,0 +1,178 @@
+"""`pdenet export`: write a trained classifier into a file for other programs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # --help does not wait for them
+    from pathlib import Path
+
+    from pdenet.network.convnet.classifier import Classifier
+    from pdenet.training.loop.checkpoint import Saved
+
+ENDINGS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
+"""How the files of each format end."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pdenet export`."""
+    parser.add_argument(
+        "target",
+        metavar="RUN|CHECKPOINT",
+        help="the folder of a run of `pdenet train`, one checkpoint in it, a safetensors file that "
+        "says its model, or a folder of save_pretrained",
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="KIND", help="of a run: best or last (best, else last)"
+    )
+    parser.add_argument(
+        "--format", metavar="FORMAT", help="onnx, torch-export or safetensors (by the file's name)"
+    )
+    parser.add_argument("--fused", action="store_true", help="fold the batch norms first")
+    parser.add_argument(
+        "--dynamic-batch",
+        action="store_true",
+        help="a program for any number of pictures at once; else for one",
+    )
+    parser.add_argument(
+        "--image-size", metavar="N", help="pixels of a picture (those of the run, 32 or 224)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an older file")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load, write, check, and say what was written."""
+    from pathlib import Path
+
+    from pdenet.cli.solve import row
+
+    path = Path(arguments.output)
+    kind = _format(arguments.format, path)
+    size = _image_size(arguments.image_size)
+    _check(arguments, path, kind)
+
+    from pdenet.network.convnet.export import OPSET, TOLERANCE, export
+
+    model, trained_size, source = _load(Path(arguments.target), arguments.checkpoint)
+    size = size or trained_size
+    export(
+        model,
+        path,
+        kind,
+        image_size=size,
+        dynamic_batch=arguments.dynamic_batch,
+        fused=arguments.fused,
+    )
+    row("model", f"{model.name or model.equation}{', fused' if arguments.fused else ''}")
+    row("from", source)
+    row("format", f"{kind}, opset {OPSET}" if kind == "onnx" else kind)
+    if kind != "safetensors":
+        row("pictures", "any number at once" if arguments.dynamic_batch else "one at a time")
+        row("checked", f"logits equal to {TOLERANCE:g} of the largest")
+    row("written", f"{path}, {path.stat().st_size:,} bytes")
+    return 0
+
+
+def _format(given: str | None, path: Path) -> str:
+    from pdenet.errors import CommandError, suggest
+
+    if given is None:
+        found = [kind for kind, ending in ENDINGS.items() if path.suffix == ending]
+        if not found:
+            raise CommandError(
+                f"a file that ends in {', '.join(ENDINGS.values())} was expected, or --format; got "
+                f"{str(path)!r}; add --format onnx"
+            )
+        return found[0]
+    if given not in ENDINGS:
+        raise CommandError(
+            f"--format is one of {', '.join(ENDINGS)}; got {given!r}.{suggest(given, ENDINGS)}"
+        )
+    return given
+
+
+def _image_size(given: str | None) -> int | None:
+    from pdenet.errors import CommandError
+
+    if given is None:
+        return None
+    if not given.isdecimal() or int(given) < 1:
+        raise CommandError(f"--image-size is a positive whole number; got {given!r}; write 224")
+    return int(given)
+
+
+def _check(arguments: argparse.Namespace, path: Path, kind: str) -> None:
+    """Refuse what makes no sense before anything long is done."""
+    from pdenet.errors import CommandError
+
+    if path.is_dir():
+        raise CommandError(
+            f"--output is a file; got the folder {str(path)!r}; write "
+            f"{str(path / ('model' + ENDINGS[kind]))!r}"
+        )
+    if path.exists() and not arguments.overwrite:
+        raise CommandError(
+            f"a new file was expected; {str(path)!r} exists; add --overwrite to replace it"
+        )
+    if kind == "safetensors" and (arguments.dynamic_batch or arguments.image_size):
+        option = "--dynamic-batch" if arguments.dynamic_batch else "--image-size"
+        raise CommandError(f"weights alone have no pictures; got {option}; leave it out")
+    if arguments.checkpoint not in (None, "best", "last"):
+        raise CommandError(
+            f"--checkpoint is best or last; got {arguments.checkpoint!r}; leave it out"
+        )
+
+
+def _load(path: Path, kind: str | None) -> tuple[Classifier, int | None, str]:
+    """Return a classifier, the size of the pictures it was trained on, and where it is from."""
+    from pdenet.errors import CommandError
+    from pdenet.network.convnet.classifier import Classifier
+    from pdenet.network.convnet.hub import CONFIG
+    from pdenet.network.convnet.models import load_classifier
+    from pdenet.training.loop.checkpoint import Checkpoints, read_checkpoint
+    from pdenet.training.loop.runs import is_run
+
+    if path.is_file():
+        return load_classifier(path), None, str(path)
+    if (path / CONFIG).is_file():
+        return Classifier.from_pretrained(path), None, str(path)
+    if (path / "manifest.json").is_file():
+        return _of_checkpoint(read_checkpoint(path))
+    if not is_run(path):
+        what = "is neither" if path.exists() else "does not exist"
+        raise CommandError(
+            f"a run of `pdenet train`, a checkpoint in it or a file of weights was expected; "
+            f"{str(path)!r} {what}; check the path"
+        )
+    for wanted in ("best", "last") if kind is None else (kind,):
+        saved = Checkpoints(path).load(wanted)
+        if saved is not None:
+            return _of_checkpoint(saved)
+    raise CommandError(
+        f"a checkpoint {kind or 'best or last'} was expected in {str(path)!r}; there is none yet; "
+        "wait for the end of an epoch"
+    )
+
+
+def _of_checkpoint(saved: Saved) -> tuple[Classifier, int | None, str]:
+    from pdenet.errors import CheckpointError
+    from pdenet.network.convnet.models import classifier_from_config
+
+    config = saved.state.get("model")
+    if not isinstance(config, dict) or len(config) < 2:
+        raise CheckpointError(
+            f"a checkpoint of a pdenet classifier was expected; {str(saved.path)!r} holds "
+            f"{config!r:.60}; export another run"
+        )
+    model = classifier_from_config(config).eval()
+    try:
+        model.load_state_dict(saved.weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"weights of {config.get('name') or model.equation} were expected in "
+            f"{str(saved.path)!r}: {error}; take the version of pdenet that wrote them"
+        ) from error
+    size = saved.state.get("image_size")
+    return model, size if isinstance(size, int) else None, str(saved.path)

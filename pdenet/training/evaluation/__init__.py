@@ -1,0 +1,1 @@
+"""The evaluation of classifiers: metrics, mistakes, and a page that shows them."""

@@ -1,0 +1,100 @@
+"""Parameters are as many as published, and follow the rule of every layer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import pdenet as pn
+from pdenet.network.convnet.layout import Layout, settled_layout
+
+# Liu, Shao & Bai (2023), with 100 classes: printed in millions, and the exact numbers.
+PUBLISHED = {
+    "eq3": ("8.61", 8_608_868),
+    "eq3_nows": ("8.73", 8_728_100),
+    "eq3_nows_x6": ("13.0", 12_971_044),
+    "eq4": ("5.70", 5_696_612),
+    "eq5": ("4.26", 4_259_556),
+    "eq6": ("5.61", 5_610_596),
+    "eq7_nows_x6": ("13.0", 12_971_044),
+}
+
+
+def counted(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def block_rule(name: str, n: int, out: int) -> int:
+    """One block n → out: kernels, their norm, 1×1 convolutions, the closing norm."""
+    m = 6 if name.endswith("x6") else 4  # channels of the depthwise convolution, in widths
+    kernels = 9 * m * (n if "nows" in name else 1) + 2 * m * n
+    closing = m * n * out + 2 * out
+    match name.partition("_")[0]:
+        case "eq3":
+            return kernels + m * n * n + closing
+        case "eq4":
+            return kernels + n * out + closing
+        case "eq5":
+            return kernels + m * n * n
+        case "eq6":
+            return kernels + n * n + closing
+        case "eq7":  # 3n hidden channels, two kernels each
+            return kernels + 2 * 3 * n * n + closing
+    raise AssertionError(name)
+
+
+def rule(name: str, classes: int, in_channels: int, layout: Layout) -> int:
+    n = layout.widths[0]
+    window = 7 if layout.stem == "pooled" else 3
+    total = window**2 * in_channels * n + 2 * n
+    for width, depth in zip(layout.widths, layout.depths, strict=True):
+        if width != n or total > window**2 * in_channels * n + 2 * n:
+            total += n * width + 2 * width  # the skip convolution and its norm
+        for _ in range(depth):
+            total += block_rule(name, n, width)
+            n = width
+    return total + (n * classes + classes if classes else 0)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_models_have_the_published_number_of_parameters(name: str) -> None:
+    printed, exact = PUBLISHED[name]
+    with torch.device("meta"):
+        model = pn.create_model(name, num_classes=100)
+    assert counted(model) == exact == rule(name, 100, 3, settled_layout("resnet50"))
+    digits = len(printed.partition(".")[2])
+    assert f"{exact / 1e6:.{digits}f}" == printed
+
+
+LAYOUTS = ["resnet26", "small", Layout((8, 8, 24), (1, 2, 1)), Layout((12,), (3,), "pooled")]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize(("classes", "in_channels"), [(0, 1), (10, 1), (1000, 5)])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_layout_follows_the_rule(
+    name: str, classes: int, in_channels: int, layout: str | Layout
+) -> None:
+    if name == "eq5" and layout == LAYOUTS[2]:
+        layout = Layout((8, 8, 16), (1, 2, 1))  # 4 directions make groups for 1, 2 or 4 widths
+    with torch.device("meta"):
+        model = pn.create_model(name, classes, in_channels=in_channels, layout=layout)
+    assert counted(model) == rule(name, classes, in_channels, settled_layout(layout))
+
+
+def test_every_model_can_be_made_by_its_name_and_small_ones_are_small() -> None:
+    for name in pn.list_models():
+        with torch.device("meta"):
+            model = pn.create_model(name, num_classes=7)
+        assert model.num_classes == 7
+        assert counted(model) < (600_000 if "small" in name else 14_000_000) * 8 ** ("eq2" in name)
+
+
+def test_shared_coefficients_are_counted_once() -> None:
+    """In each stage of the layout "small" blocks of one width: 2, 1 and 1."""
+    with torch.device("meta"):
+        free, shared = (
+            pn.create_model("eq3_small", 10, coefficients=how) for how in ("free", "shared")
+        )
+    # Of stage one's two blocks one is counted: 4·9 kernels and 8 n² coefficients of n = 16.
+    assert counted(free) - counted(shared) == 4 * 9 + 8 * 16**2
