@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         list_models,
         load_classifier,
     )
-    from pdenet.network.convnet.penalties import depth_variation, hyperbolicity
+    from pdenet.network.convnet.penalties import Symmetrizers, depth_variation, hyperbolicity
     from pdenet.network.convnet.relaxation import Relaxation
     from pdenet.network.convnet.weights import load_weights, save_weights
     from pdenet.network.network import Network
@@ -77,6 +77,7 @@ _LATER = {
     "Relaxation": "pdenet.network.convnet.relaxation",
     "Result": "pdenet.simulate.result",
     "Solver": "pdenet.simulate.solver",
+    "Symmetrizers": "pdenet.network.convnet.penalties",
     "Trajectory": "pdenet.training.fitting.trajectories",
     "classifier_from_config": "pdenet.network.convnet.models",
     "convert_authors_checkpoint": "pdenet.network.convnet.conversion",
@@ -117,6 +118,7 @@ __all__ = [
     "Solver",
     "StabilityError",
     "StabilityWarning",
+    "Symmetrizers",
     "Trajectory",
     "VectorField",
     "ZeroPadding",

@@ -143,6 +143,10 @@ def hyperbolicity(
     from 0 (symmetric) to 2 (antisymmetric). Scaling M_d changes nothing. Batch norms count as the
     identity, see `direction_matrices`. Only blocks that keep their width have square matrices.
 
+    Cost: a forward and a backward pass of each block at (states · directions · n) pixels, which
+    grows as n³: nothing for stages of 64 channels, half a minute on a CPU's core for
+    the twelve blocks of Eq. (3) in the layout "resnet50". One state a width is a quarter of that.
+
     Args:
         model: a block, a stage or a classifier.
         states: by number of channels, states u of shape `(count, channels)` at which the matrices

@@ -139,7 +139,7 @@ def kinds(operations: tuple[Operation, ...]) -> str:
     return " ".join(o.kind for o in operations)
 
 
-# Fig. 1 for Eq. (3), and as the parameter counts have the others: see FACTS of the paper.
+# Fig. 1 for Eq. (3), and as the parameter counts have the others.
 PUBLISHED = {
     "eq3": "state depthwise norm convolution product convolution norm skip",
     "eq4": "state depthwise norm convolution norm convolution product skip",
@@ -158,7 +158,7 @@ def test_the_published_blocks_are_the_published_operations(equation: str) -> Non
 
 
 def test_the_block_of_the_paper_is_explained_line_by_line() -> None:
-    """Against what the issue of the paper's Fig. 1 says: written here by hand."""
+    """Fig. 1 for Eq. (3), written here by hand."""
     text = PDEBlock(pn.catalogue["eq3"], 64).explain()
     depthwise = (
         "depthwise 3×3 convolution 64 → 256, one kernel of each direction for all channels "

@@ -196,3 +196,24 @@ def test_pairs_of_second_order_are_of_first_order() -> None:
     first, second = blocks(pairs)
     expected = start + 2 * second.rate(start + first.rate(start))
     torch.testing.assert_close(pairs(start), expected)
+
+
+@pytest.mark.parametrize("stepper", BLOCK_STEPPERS)
+def test_every_stepper_leaves_blocks_out_in_training_as_if_they_had_no_force(stepper: str) -> None:
+    made = stage(2, stepper=stepper, drop_paths=[0.0, 0.5])
+    first = blocks(made)[0]
+    many = state()[:1].expand(400, -1, -1, -1)
+    with torch.no_grad():
+        one = made.eval()._step(first, many, None)  # what comes before the last block
+        full = made(many)[0]
+        result = made.train()(many)
+    # Without force leapfrog u_{n+1} = u_{n-1} + 2F goes back to the state before.
+    rest = many[0] if stepper == "leapfrog" else one[0]
+    kept = rest + (full - rest) / 0.5  # scaled, so that the mean is that of evaluation
+    near = [
+        torch.isclose(result, wanted, rtol=1e-4, atol=1e-4).flatten(1).all(dim=1)  # float32
+        for wanted in (rest, kept)
+    ]
+    assert bool((near[0] | near[1]).all())
+    # 400 pictures, each with probability ½: five standard deviations.
+    assert abs(int(near[0].sum()) - 200) < 5 * 10
