@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -85,8 +85,10 @@ def steps(model: nn.Module, setting: Setting) -> tuple[Callable[[], None], Calla
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
 
     def forward() -> None:
+        model.eval()
         with torch.no_grad(), setting.autocast():
             model(pictures)
+        model.train()
 
     def train() -> None:
         with setting.autocast():
@@ -117,11 +119,20 @@ def peak_memory(name: str, setting: Setting) -> float:
         torch.cuda.reset_peak_memory_stats()
         train()
         return torch.cuda.max_memory_allocated() / 2**20
-    torch.zeros(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    timm_model(PEERS[0], 1)  # whatever libraries need is there before
+    before = peak_resident()
     _, train = steps(build(name, setting), setting)
     train()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak_resident() - before
+
+
+def peak_resident() -> float:
+    """Return the most memory that this process has had so far, in MiB.
+
+    Not `resource.getrusage`: its number is handed on from a parent to its children.
+    """
+    status = Path("/proc/self/status").read_text()
+    return float(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def memory_in_a_process(name: str) -> float:
@@ -152,6 +163,9 @@ def main() -> None:
     if given.only_memory:
         print(peak_memory(given.only_memory, setting))
         return
+    if setting.compile:  # all models share code objects, each of which has a limit of versions
+        torch._dynamo.config.recompile_limit = 1000
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
     card = torch.cuda.get_device_name() if given.device == "cuda" else platform.processor()
     threads = f"{torch.get_num_threads()} threads"
     print(f"{card or 'CPU'}, {threads}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}")

@@ -108,6 +108,20 @@ class Contraction:
         )
         return path
 
+    def made_with(self, operand: int) -> str:
+        """Return the letters of the first step that takes an operand to something spatial.
+
+        An operand that first meets other constants, such as a number before it, is followed.
+        """
+        letters = self.operands[operand].letters
+        start = len(self.operands) - len(self.steps)
+        for k, step in enumerate(self.steps, start):
+            if operand in (step.first, step.second):
+                letters, operand = step.result.letters, k
+                if step.kind != "weights":
+                    break
+        return letters
+
     def prepare(self, tensors: Mapping[int, torch.Tensor]) -> dict[int, torch.Tensor]:
         """Return the given operands, by number, and all that constants among them make."""
         made = dict(tensors)

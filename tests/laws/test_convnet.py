@@ -115,6 +115,12 @@ GENERAL: dict[str, Callable[[sp.Expr, sp.Expr], pn.PDE]] = {
         + g[i] * u[j] * u[j].diff(x)
         + h[j] * u[j] * u[i].diff(y)
     ),
+    "a matrix in two stacks": lambda X, Y: of_u(
+        A[i, j] * u[j].diff(x) + B[i, j] * u[j].diff(y) + A[i, j] * u[j] + B[j, i] * u[j]
+    ),
+    "a matrix alone and in a later stack": lambda X, Y: of_u(
+        A[i, j] * P[j, k] * u[k] * u[j].diff(x) + A[i, j] * u[j].diff(x) + B[i, j] * u[j].diff(y)
+    ),
     "a matrix twice": lambda X, Y: of_u(-A[j, i] * A[j, k] * u[k].diff(x, 2) + A[i, j] * u[j]),
     "two fields": lambda X, Y: of_both(
         A[i, j] * P[j, k] * v[k] * u[j].diff(x) + u[i].diff(y) * v[i],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -151,9 +152,15 @@ class PDEBlock(nn.Module):
                     name = opening_key(product.key, opening.step)
                     self.opening_norms[name] = nn.BatchNorm2d(opening.channels)
         if is_grouped and len(layer.terms) * width % out_width:
+            multiple = out_width // math.gcd(out_width, width)
             raise NetworkError(
                 f"{len(layer.terms)} directions of {width} channels are summed in groups to "
-                f"{out_width} channels; give directions= a multiple of {out_width // width}"
+                f"{out_width} channels; give directions= a multiple of {multiple}"
+            )
+        if carries_free_index(layer) and len(layer.terms) == 1 and out_width % width:
+            raise NetworkError(
+                f"a term whose free index a field carries makes {width} channels, which are "
+                f"repeated to make more; got {out_width}; give a multiple of {width}"
             )
         closing = closing_of(layer, made)
         if closing is not None:
@@ -166,10 +173,11 @@ class PDEBlock(nn.Module):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Draw the coefficients, Kaiming normal, and make the block its skip connection.
+        """Draw the coefficients, Kaiming normal; where that is possible the block becomes u ↦ u.
 
-        The scale of the last batch norm of each layer starts at 0; without norms the closing
-        coefficients do, and where there are none those that carry the free index.
+        The scale of the last batch norm of each layer starts at 0; without norms a coefficient
+        that carries the free index does. A layer with neither, such as a term tanh(u_i), acts from
+        the beginning.
         """
         self.coefficients.initialise(self.products)
         for row in self.layers:
@@ -184,8 +192,14 @@ class PDEBlock(nn.Module):
         closing = self.closings.get(product.key)
         if not self.relaxation.norm or not product.is_spatial:
             zero = [w for w in product.weights if FREE_INDEX in w.indices]
+            labels = [self.coefficients.labels_of(w) for w in product.weights]
             for weights in closing.weights if closing is not None else zero:
-                self.coefficients.tensors[self.coefficients.labels[weights]].zero_()
+                own = self.coefficients.labels_of(weights)
+                # One alone, and once: where two factors are 0, neither has a gradient.
+                if labels.count(own) == 1:
+                    for label in own:
+                        self.coefficients.tensors[label].zero_()
+                    break
         elif closing is not None:
             norm = self.norms[str(product.key)]
             assert isinstance(norm, nn.BatchNorm2d)

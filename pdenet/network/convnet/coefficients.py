@@ -35,23 +35,36 @@ class Coefficients(nn.Module):
         self.tensors = nn.ParameterDict()
         self.labels: dict[WeightStack, str] = {}
         self.letters: dict[WeightStack, str] = {}
-        self._first: dict[tuple[str, ...], WeightStack] = {}
+        self._homes: dict[str, WeightStack] = {}
 
     def ask(self, weights: WeightStack, stack: str, derived: str) -> str:
-        """Make a parameter for a stack, where there is none, and return the letters of its axes."""
+        """Make a parameter for a stack, where it is new, and return the letters of its axes.
+
+        A coefficient that is part of another stack already stays there: A of (A, B) is the A of a
+        term that stands alone. What is new of a stack gets a parameter together.
+        """
         if weights not in self.letters:
             self.letters[weights] = _order(weights, stack, derived)
-            known = self._first.setdefault(weights.names, weights)
-            if known is weights:
-                label = self._label(weights)
-                sizes = dict(zip(weights.indices, self.shapes[weights.names[0]], strict=True))
-                sizes[STACK] = len(weights.names)
-                shape = [sizes[c] for c in _axes(weights, self.letters[weights])]
+            new = tuple(name for name in weights.names if name not in self._homes)
+            if new:
+                # Of all that is new, or of a part, which has a stack of its own then.
+                home = weights if new == weights.names else WeightStack(new, weights.indices)
+                if home is not weights:
+                    self.letters[home] = _order(home, STACK if len(new) > 1 else "", derived)
+                label = self._label(home)
+                sizes = dict(zip(weights.indices, self.shapes[new[0]], strict=True))
+                sizes[STACK] = len(new)
+                shape = [sizes[c] for c in _axes(home, self.letters[home])]
                 self.tensors[label] = nn.Parameter(torch.empty(shape))
-                self.labels[weights] = label
-            else:
-                self.labels[weights] = self.labels[known]
+                self.labels[home] = label
+                self._homes.update(dict.fromkeys(new, home))
+            self.labels.setdefault(weights, self.labels[self._homes[weights.names[0]]])
         return self.letters[weights]
+
+    def labels_of(self, weights: WeightStack) -> tuple[str, ...]:
+        """Return the names of all parameters that a stack is made of."""
+        homes = dict.fromkeys(self._homes[name] for name in weights.names)
+        return tuple(self.labels[home] for home in homes)
 
     def share(self, other: Coefficients) -> None:
         """Use the parameters of another block of the same equation and the same width."""
@@ -62,17 +75,34 @@ class Coefficients(nn.Module):
         """Return all stacks, with axes in the order of their letters."""
         made = {}
         for weights, label in self.labels.items():
-            known = self._first[weights.names]
-            tensor = self.tensors[label]
-            if known is not weights:
-                # The same coefficients under other letters: place by place the same indices.
-                names = dict(zip(known.indices, weights.indices, strict=True)) | {STACK: STACK}
-                have = [names[c] for c in self.letters[known]]
-                tensor = tensor.permute([have.index(c) for c in self.letters[weights]])
+            if all(self._homes[name] is weights for name in weights.names):
+                tensor = self.tensors[label]
+            else:
+                tensor = self._gathered(weights)
             if _is_repeated(weights):
                 tensor = diagonals(tensor, weights.indices, int(len(weights.names) > 1))
             made[weights] = tensor
         return made
+
+    def _gathered(self, weights: WeightStack) -> torch.Tensor:
+        """Return a stack whose coefficients have their homes in other stacks."""
+        parts = []
+        for name in weights.names:
+            home = self._homes[name]
+            axes, tensor = _axes(home, self.letters[home]), self.tensors[self.labels[home]]
+            if STACK in axes:
+                tensor = tensor.select(axes.index(STACK), home.names.index(name))
+                axes = axes.replace(STACK, "")
+            if not _is_repeated(home):  # in the order of the coefficient's own indices
+                tensor = tensor.permute([axes.index(c) for c in home.indices])
+            parts.append(tensor)
+        if len(parts) == 1:
+            tensor, axes = parts[0], weights.indices
+        else:
+            tensor, axes = torch.stack(parts), STACK + weights.indices
+        if _is_repeated(weights):
+            return tensor
+        return tensor.permute([axes.index(c) for c in self.letters[weights]])
 
     def add(self, weights: WeightStack, letters: str, tensor: nn.Parameter) -> None:
         """Add a stack with values of its own, under names that no other has.
@@ -85,31 +115,34 @@ class Coefficients(nn.Module):
         label = self._label(weights)
         self.tensors[label] = tensor
         self.labels[weights], self.letters[weights] = label, letters
-        self._first[weights.names] = weights
+        self._homes.update(dict.fromkeys(weights.names, weights))
 
-    def remove(self, label: str) -> None:
-        """Remove a parameter that no product uses any more."""
-        del self.tensors[label]
-        for weights in [w for w, known in self.labels.items() if known == label]:
+    def prune(self, used: Sequence[WeightStack]) -> None:
+        """Remove the parameters that none of these stacks is made of."""
+        homes = {self._homes[name] for weights in used for name in weights.names}
+        for weights in self.labels.keys() - homes - set(used):
             del self.labels[weights], self.letters[weights]
-            self._first.pop(weights.names, None)
+        for label in set(self.tensors) - {self.labels[home] for home in homes}:
+            del self.tensors[label]
+        self._homes = {name: home for name, home in self._homes.items() if home in homes}
 
+    @torch.no_grad()
     def initialise(self, products: Sequence[StackedProduct]) -> None:
         """Draw Kaiming-normal values, fan out, linear gain: variance 1 / (channels made)."""
-        with torch.no_grad():
-            for product in products:
-                start = product.place_of_maps + bool(product.maps)
-                for k, weights in enumerate(product.weights, start):
-                    if self._first[weights.names] is not weights:
+        drawn: set[str] = set()
+        for product in products:
+            start = product.place_of_maps + bool(product.maps)
+            for k, weights in enumerate(product.weights, start):
+                made = product.contraction.made_with(k)
+                for label in self.labels_of(weights):
+                    if label in drawn:
                         continue
-                    steps = product.contraction.steps
-                    step = next((s for s in steps if k in (s.first, s.second)), None)
-                    tensor = self.tensors[self.labels[weights]]
-                    letters = self.letters[weights]
-                    made = letters if step is None else step.result.letters
-                    sizes = dict(zip(_axes(weights, letters), tensor.shape, strict=True))
-                    fan_out = math.prod(sizes[c] for c in letters if c in made)
-                    nn.init.normal_(tensor, std=fan_out**-0.5)
+                    drawn.add(label)
+                    # The letters under which this product knows the parameter.
+                    sizes = dict(zip(weights.indices, self.shapes[weights.names[0]], strict=True))
+                    sizes[STACK] = len(weights.names) if STACK in self.letters[weights] else 1
+                    fan_out = math.prod(n for c, n in sizes.items() if c in made)
+                    nn.init.normal_(self.tensors[label], std=fan_out**-0.5)
 
     def _label(self, weights: WeightStack) -> str:
         label = "_".join(dict.fromkeys(map(source_name, weights.names)))

@@ -70,6 +70,7 @@ class ModelSource(Protocol):
     in_channels: int
     num_classes: int
     num_features: int
+    global_pool: str
     layout: Layout
     stages: nn.Sequential
     final: nn.Module
@@ -94,8 +95,10 @@ def explain_model(model: ModelSource) -> str:
         channels, before = width, after
     final = type(model.final).__name__
     behind = "" if isinstance(model.final, nn.Identity) else f"{final}, "
-    head = f"linear {model.num_features} → {model.num_classes}" if model.num_classes else "no head"
-    made.append(f"head: {behind}mean over all pixels, {head}: {model.num_classes} logits")
+    words = {"avg": "mean over all pixels", "max": "maximum over all pixels", "": "no pooling"}
+    head = f"linear {model.num_features} → {model.num_classes}: {model.num_classes} logits"
+    last = head if model.num_classes else f"{model.num_features} features"
+    made.append(f"head: {behind}{words[model.global_pool]}, {last}")
     return "\n".join(made)
 
 

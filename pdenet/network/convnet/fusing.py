@@ -36,18 +36,22 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class Shift(nn.Module):
-    """x + c, with a number c for each channel: what is left of a batch norm.
+    """x + c, or s x + c, with numbers for each channel: what is left of a batch norm.
 
     Args:
         bias: c, shape `(channel,)`.
+        scale: s, where it could not be folded.
     """
 
-    def __init__(self, bias: torch.Tensor) -> None:
+    def __init__(self, bias: torch.Tensor, scale: torch.Tensor | None = None) -> None:
         super().__init__()
         self.bias = nn.Parameter(bias)
+        self.scale = None if scale is None else nn.Parameter(scale)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the shifted x, shape `(batch, channel, y, x)`."""
+        if self.scale is not None:
+            x = x * self.scale[:, None, None]
         return x + self.bias[:, None, None]
 
 
@@ -111,6 +115,11 @@ def _fold_block(block: PDEBlock) -> None:
             # The step is linear in each of them: one takes the scale.
             product, norm = products[key], block.norms[str(key)]
             place = product.weights.index(closing.weights[0])
+            if any(opening.place == place for opening in block.openings.get(key, ())):
+                # A shift will stand between this coefficient and the closing norm.
+                scale, shift = (c.to(block.numbers.dtype) for c in scale_and_shift(norm))
+                block.norms[str(key)] = Shift(shift, scale)
+                continue
             block.norms[str(key)] = _fold_into(block, product, place, FREE_INDEX, norm)
             own = (product.weights[place], *closing.weights[1:])
             block.closings[key] = replace(closing, weights=own)
@@ -159,18 +168,14 @@ def _fold_into(
     order = [letters.index(c) for c in axes if c in letters]
     scale = scale.permute(order).reshape([sizes[c] if c in letters else 1 for c in axes])
     made = _parameter(scale * old.double(), old)
-    label = coefficients.labels[weights]
-    num_uses = sum(
-        coefficients.labels[other] == label for every in block.products for other in every.weights
-    )
-    if num_uses == 1:
-        coefficients.remove(label)
     own = WeightStack(
         tuple(f"{name}{COPY}{product.key}.{place}" for name in weights.names),
         "".join(dict.fromkeys(weights.indices)),
     )
+    del product.weights[place]
+    coefficients.prune([w for every in block.products for w in every.weights])
     coefficients.add(own, axes, made)
-    product.weights[place] = own
+    product.weights.insert(place, own)
     return Shift(shift.to(old.dtype))
 
 

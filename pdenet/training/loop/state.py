@@ -26,6 +26,7 @@ from pdenet.training.loop.randomness import random_state, set_random_state
 # A run is resumed with these as they are: they say what its state means.
 _FIXED: tuple[str, ...] = ("model", "model_kwargs", "num_classes", "in_chans", "batch_size")
 _FIXED += ("grad_accum_steps", "opt", "layer_decay", "model_ema", "seed")
+_FIXED += ("data_dir", "class_list", "tune", "img_size")
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import sympy as sp
 import torch
 from torch import nn
 
@@ -136,6 +137,31 @@ def test_coefficients_start_with_variance_1_over_what_they_make(name: str) -> No
         expected = convolution.out_channels**-0.5
         for std in (values.detach().std(), convolution.weight.detach().std()):
             assert abs(float(std) / expected - 1) < 5 / (2 * values.numel()) ** 0.5
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_number_in_front_does_not_change_how_coefficients_start(sign: int) -> None:
+    """Fan out of the closing convolution n m → n is n; N numbers tell the deviation to 1/√(2N)."""
+    n, (t, x, y) = sp.Symbol("n", integer=True, positive=True), pn.coordinates("t x y")
+    i, j = pn.indices("i j")
+    u, A, B = pn.VectorField("u", n, (t, x, y)), *(pn.Coefficient(s, (n, n)) for s in "AB")
+    pde = pn.PDE(sp.Eq(u[i].diff(t), sign * A[i, j] * u[j].diff(x) + sign * B[i, j] * u[j].diff(y)))
+    torch.manual_seed(0)
+    weights = PDEBlock(pde, 48).coefficients.tensors["A_B"].detach()
+    assert abs(float(weights.std()) * 48**0.5 - 1) < 5 / (2 * weights.numel()) ** 0.5
+
+
+def test_without_norms_a_product_of_two_free_coefficients_can_leave_zero() -> None:
+    n, (t, x, y) = sp.Symbol("n", integer=True, positive=True), pn.coordinates("t x y")
+    i, j, k = pn.indices("i j k")
+    u, A, B = pn.VectorField("u", n, (t, x, y)), *(pn.Coefficient(s, (n, n)) for s in "AB")
+    pde = pn.PDE(sp.Eq(u[i].diff(t), A[i, j] * u[j] * B[i, k] * u[k]))
+    block = PDEBlock(pde, 4, relaxation=Relaxation(norm=False))
+    state = torch.randn(1, 4, 6, 6)
+    assert not block.rate(state).any()
+    block.rate(state).sum().backward()
+    # Some coefficient has a gradient, so that F does not stay 0 for ever.
+    assert any(bool(p.grad.any()) for p in block.parameters() if p.grad is not None)
 
 
 def test_the_state_of_a_block_is_tensors_only() -> None:

@@ -66,6 +66,7 @@ OTHERS = {
     "cubic": A[i, j] * B[j, k] * u[k] * C[j, m] * u[m] * u[j].diff(x) + B[i, j] * u[j].diff(y),
     "a diagonal": T[i, i, j] * u[j].diff(x) + B[i, j] * u[j],
     "two closing coefficients": A[i, j] * T[i, j, k] * u[k] * u[j].diff(x),
+    "two maps of u": A[i, j] * u[j] * B[i, k] * u[k],
     "functions and variable coefficients": c * A[i, j] * sp.tanh(u[j]) * u[j].diff(x)
     + 3 * pn.D(c * B[i, j] * u[j].diff(y), y),
 }
