@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("-b", "--batch-size", metavar="N", help="pictures a batch (as in training)")
     group.add_argument(
+        "--img-size", metavar="N", help="pixels along each side, for --weights (224 of a folder)"
+    )
+    group.add_argument(
         "--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1; auto: cuda or cpu"
     )
     group.add_argument("--amp", action="store_true", help="compute in bfloat16")
@@ -58,18 +61,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, and write the page."""
     _check(arguments)
-    batch_size = _batch_size(arguments.batch_size)
+    batch_size = _positive("--batch-size", arguments.batch_size)
+    image_size = _positive("--img-size", arguments.img_size)
 
     import torch
 
     from pdenet.training.evaluation.report import measured
 
     device = _device(arguments.device)
-    loaded = _load(arguments, batch_size)
+    loaded = _load(arguments, batch_size, image_size)
     path = _page_path(arguments.output, loaded)
     report = measured(loaded, device=device, amp=torch.bfloat16 if arguments.amp else None)
+    page = _write(path, report)  # first: what is printed may go into a pipe that closes
     _print(report)
-    print(f"\nthe page: {_write(path, report)}")
+    print(f"\nthe page: {page}")
     return 0
 
 
@@ -87,6 +92,11 @@ def _check(arguments: argparse.Namespace) -> None:
             f"--model says whose the --weights are; got {arguments.model!r} with a run, which "
             "knows its model; leave it out"
         )
+    if arguments.weights is None and arguments.img_size is not None:
+        raise CommandError(
+            f"--img-size is for --weights; got {arguments.img_size!r} with a run, which knows the "
+            "size of its pictures; leave it out"
+        )
     if arguments.weights is not None and (arguments.ema or arguments.checkpoint is not None):
         option = "--ema" if arguments.ema else "--checkpoint"
         raise CommandError(
@@ -94,7 +104,7 @@ def _check(arguments: argparse.Namespace) -> None:
         )
 
 
-def _batch_size(given: str | None) -> int | None:
+def _positive(option: str, given: str | None) -> int | None:
     from pdenet.errors import CommandError
 
     if given is None:
@@ -104,7 +114,7 @@ def _batch_size(given: str | None) -> int | None:
     except ValueError:
         count = 0
     if count < 1:
-        raise CommandError(f"--batch-size is a positive whole number; got {given!r}; write 64")
+        raise CommandError(f"{option} is a positive whole number; got {given!r}; write 64")
     return count
 
 
@@ -131,7 +141,7 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _load(arguments: argparse.Namespace, batch_size: int | None) -> Loaded:
+def _load(arguments: argparse.Namespace, batch_size: int | None, image_size: int | None) -> Loaded:
     from pathlib import Path
 
     from pdenet.training.evaluation.loading import load_file, load_run
@@ -139,7 +149,11 @@ def _load(arguments: argparse.Namespace, batch_size: int | None) -> Loaded:
     data_dir = arguments.data_dir
     if arguments.weights is not None:
         return load_file(
-            Path(arguments.weights), arguments.model, data_dir=data_dir, batch_size=batch_size
+            Path(arguments.weights),
+            arguments.model,
+            data_dir=data_dir,
+            batch_size=batch_size,
+            image_size=image_size,
         )
     return load_run(
         Path(arguments.target),

@@ -56,6 +56,7 @@ class Directions(nn.Module):
             self.places = [sources.index(d.source) for d in behind]
         first = [self.places.index(k) for k in range(len(sources))]
         self.names = [behind[k].name for k in first]
+        self.origins = [behind[k].origin for k in first]
         self.exponents = [relaxation.monomials[d.monomial] for d in behind]
         self.has_position = any(map(any, self.exponents))
         self.is_plain = not self.has_position and self.places == list(range(len(sources)))

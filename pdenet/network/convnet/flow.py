@@ -163,7 +163,7 @@ class _Flow:
         channels = bank.channels * count
         words = f"depthwise {size}×{size} convolution {taken} → {channels}{stride}, {whose}"
         if is_relaxed:
-            own = ", ".join(self._own_derivatives())
+            own = ", ".join(dict.fromkeys(map(derivative_of, bank.origins)))
             words += f" ({own} relaxed)" if own else ""
         else:
             kept = {"free": "trainable", "moment": "trainable up to moments", "frozen": "fixed"}
@@ -186,10 +186,6 @@ class _Flow:
             )  # fmt: skip
         self.convolved[name] = made
         return made
-
-    def _own_derivatives(self) -> list[str]:
-        kernels = self.block.form.structure.kernels
-        return list(dict.fromkeys(derivative_of(k.name) for k in kernels if any(k.derivative)))
 
     def _factor(self, factor: FactorStack) -> _Value:
         state = self.states[factor.field]

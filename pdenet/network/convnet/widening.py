@@ -39,12 +39,14 @@ class Direction:
         name: its name, such as "x" or "direction_3".
         monomial: the place of the monomial in the relaxation's list.
         stencil: the first weights, shape (k, k), or None where they are drawn.
+        origin: the kernel of the equation whose place it takes, such as "x".
     """
 
     source: object
     name: str
     monomial: int
     stencil: np.ndarray | None
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ class _Widening:
     ) -> int:
         """Return the place of a kernel: with `directions` each use has a new one."""
         start: np.ndarray | None = stencil
+        origin = name
         if self.relaxation.directions is not None:
             source, start = key, None
             name = f"direction_{len({d.source for d in self.directions} - {source}) + 1}"
@@ -178,7 +181,7 @@ class _Widening:
             name = known[0] if known else name
         if (source, monomial) not in self.places:
             self.places[source, monomial] = len(self.kernels)
-            self.directions.append(Direction(source, name, monomial, start))
+            self.directions.append(Direction(source, name, monomial, start, origin))
             radius, label = self.radius, f"{name}_{monomial}" if monomial else name
             kernel = Kernel(label, order, (-radius,) * 2, (2 * radius + 1,) * 2)
             self.kernels.append(kernel)

@@ -134,14 +134,19 @@ def load_file(
     *,
     data_dir: str | None = None,
     batch_size: int | None = None,
+    image_size: int | None = None,
 ) -> Loaded:
     """Load a file of weights.
+
+    It says nothing of the pictures it was trained on: those of a folder are 224 pixels large, and
+    normalised as by default, unless their size is given.
 
     Args:
         path: a safetensors file.
         name: of the model, where the file does not say: one of `pdenet.list_models()`.
         data_dir: a folder with train/ and val/, or "digits" or "faces"; by default the digits.
         batch_size: of the pictures that go through the model together.
+        image_size: pixels along each side; by default the data set's own.
 
     Raises:
         TrainingError: neither the file nor the name says which model it is.
@@ -153,7 +158,8 @@ def load_file(
     path = Path(path)
     made, called = _model_of_file(path, name)
     load_weights(made, path)
-    data = _data(DataOptions(in_channels=made.in_channels), data_dir, batch_size)
+    wanted = DataOptions(in_channels=made.in_channels, image_size=image_size)
+    data = _data(wanted, data_dir, batch_size)
     outputs = _num_outputs(made)
     if len(data.classes) > outputs:
         raise DataError(

@@ -43,6 +43,8 @@ def build_model(options: TrainOptions, data: Data) -> Classifier:
                 f"options of a model are {', '.join(k for k in known if k not in own)}; "
                 f"model_kwargs has {name!r}.{suggest(name, known)}"
             )
+    if "activation" in named and named["activation"] is None:  # "none" on the command line
+        named["activation"] = "none"
     layout = named.get("layout")
     if isinstance(layout, Mapping):  # as it stands in a TOML file
         named["layout"] = Layout(**layout)

@@ -31,7 +31,7 @@ class Log:
         self,
         folder: Path,
         rows: Sequence[Row],
-        arguments: str,
+        arguments: str | None,
         *,
         has_average: bool,
         batches: int,
@@ -60,7 +60,8 @@ class Log:
         new = path.with_suffix(".csv.tmp")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / ARGUMENTS).write_text(arguments, encoding="utf-8")
+            if arguments is not None:
+                (folder / ARGUMENTS).write_text(arguments, encoding="utf-8")
             self._file = new.open("w", newline="", encoding="utf-8")
             self._table = csv.DictWriter(self._file, _columns(has_average))
             self._table.writeheader()

@@ -144,7 +144,7 @@ class TrainOptions:
         10.0, _NOT_NEGATIVE, "a loss above so many ln(classes) counts as bad; 0: none", "guard")
     max_trips: int = _option(10, kinds.whole(0), "how often to go back before giving up", "guard")
     monitor_every: int = _option(
-        50, kinds.whole(0), "updates between looks at the state's size; 0: none", "guard")
+        10, kinds.whole(0), "updates between looks at the state's size; 0: none", "guard")
 
     output: str = _option("out/train", kinds.path(), "where the folders of runs lie", "output")
     experiment: str | None = _option(None, kinds.word(), "name of the run's folder", "output")

@@ -41,7 +41,7 @@ from pdenet.training.loop.precision import Precision
 from pdenet.training.loop.runs import MONITORED
 from pdenet.training.loop.state import Parts, Progress, description, gathered, restored
 
-_LONGEST_NAME = 300  # of a batch in a report; the data name all its pictures
+_LONGEST_NAME = 60  # of a batch in a report; the data name all its pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,10 +271,13 @@ class _Training:
             self._save("best", judged, {"epoch": now.epoch, "top1": top1})
         now.epoch, now.batch, now.loss_sum, now.num_losses = now.epoch + 1, 0, 0.0, 0
         self._save_last()
+        self._show_size()
+        return False
+
+    def _show_size(self) -> None:
         if self.monitor and len(self.monitor.rows()) > 1:  # a curve needs two
             self.monitor.write(self.folder / MONITORED)
             self.monitor.plot(self.folder / "monitor.png")
-        return False
 
     @torch.no_grad()
     def _validate(self, model: nn.Module, name: str) -> dict[str, float]:
@@ -314,6 +317,7 @@ class _Training:
             self.guard.trip(now.epoch, now.batch if batches else -1, name)
         except DivergedError:
             self._save_last()  # the last good state, which the guard has restored
+            self._show_size()
             raise
         if self.log:
             self.log.say(f"guard: {self.guard.trips[-1]}")
@@ -337,8 +341,11 @@ class _Training:
         return self.now.seconds + time.perf_counter() - self.began
 
     def _open_log(self) -> Log:
+        is_over = bool(self.resumed) and self.now.epoch >= self.schedule.num_epochs
+        # The options of a run that is over stay those that it had.
+        arguments = None if is_over else self.options.to_toml()
         log = Log(
-            self.folder, self.now.history, self.options.to_toml(), has_average=bool(self.ema),
+            self.folder, self.now.history, arguments, has_average=bool(self.ema),
             batches=len(self.data.train), tensorboard=self.options.tensorboard, step=self.now.step,
         )  # fmt: skip
         count = sum(p.numel() for p in self._trained())
@@ -348,7 +355,9 @@ class _Training:
             f"{self.ranks.size} × {self.ranks.device}"
         )
         log.say(f"writes to {self.folder}")
-        if self.resumed:
+        if is_over:
+            log.say(f"is finished after {self.now.epoch} epochs; give more --epochs to go on")
+        elif self.resumed:
             done = f"epoch {self.now.epoch + 1}, {self.now.step} updates"
             log.say(f"goes on from {self.resumed}: {done}")
         return log
