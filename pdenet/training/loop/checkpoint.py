@@ -1,10 +1,10 @@
 """Checkpoints: folders on disk that are either whole, or known to be damaged.
 
-```
-folder/last-1200/weights.safetensors   the weights, for any reader of safetensors
-                 state.pt              all else, plain: read with weights_only=True
-                 manifest.json         size and SHA-256 of both, and of the manifest itself
-```
+::
+
+    folder/last-1200/weights.safetensors   the weights, for any reader of safetensors
+                     state.pt              all else, plain: read with weights_only=True
+                     manifest.json         size and SHA-256 of both, and of the manifest itself
 
 All bytes are made first, in memory. They are written into a folder with a temporary name in the
 same place, each file is flushed to the disk, the manifest last; then the folder is renamed and

@@ -4,22 +4,22 @@ A ConvNet without bounded activations is a numerical scheme that may blow up: on
 network emit NaN, and every later update carries it on. The guard looks before each update, and
 goes back to a good state instead of updating:
 
-```python
-for epoch, batch, images, targets in batches:
-    if (epoch, batch) in guard.set_aside:
-        continue
-    set_rate(optimizer, schedule.rate(step) * guard.lr_scale)
-    loss = criterion(model(images), targets)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-    if not guard.is_good(loss, norm):
-        guard.trip(epoch, batch, name)
-        continue
-    optimizer.step()
-    optimizer.zero_grad()
-    step += 1
-    guard.after_update(step)
-```
+::
+
+    for epoch, batch, images, targets in batches:
+        if (epoch, batch) in guard.set_aside:
+            continue
+        set_rate(optimizer, schedule.rate(step) * guard.lr_scale)
+        loss = criterion(model(images), targets)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        if not guard.is_good(loss, norm):
+            guard.trip(epoch, batch, name)
+            continue
+        optimizer.step()
+        optimizer.zero_grad()
+        step += 1
+        guard.after_update(step)
 
 **Where training goes on.** After a trip the parameters, the optimiser's state, the buffers, the
 average (EMA) and the random state are those of a snapshot. All else goes on: the *next* batch

@@ -1,13 +1,13 @@
 """Runs: the folders they live in, and which of them is meant.
 
-```
-out/train/eq7_nows_x6_small-digits/args.toml      the options, as `--config` reads them
-                                   summary.csv    a line an epoch
-                                   monitor.csv    the size of the state, and monitor.png
-                                   last-330/      checkpoints
-                                   best-308/
-          eq7_nows_x6_small-digits-2/             the next one
-```
+::
+
+    out/train/eq7_nows_x6_small-digits/args.toml      the options, as `--config` reads them
+                                       summary.csv    a line an epoch
+                                       monitor.csv    the size of the state, and monitor.png
+                                       last-330/      checkpoints
+                                       best-308/
+              eq7_nows_x6_small-digits-2/             the next one
 """
 
 from __future__ import annotations
