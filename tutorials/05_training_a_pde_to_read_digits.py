@@ -25,7 +25,7 @@
 # where i = 1 … n are the channels, and j = 1 … 3n hidden ones.
 
 # %% [markdown]
-# ## By hand, in PyTorch
+# ## By hand, in NumPy and PyTorch
 #
 # C and D are 1×1 convolutions, since they mix channels at each pixel. $\partial_a$ for two
 # directions a is a depthwise 3×3 convolution: it sees neighbours, one channel at a time. A is a 1×1
@@ -78,6 +78,9 @@ with torch.no_grad():
     block.banks.convolutions["flux_0"].weight.copy_(K.reshape(-1, 1, 3, 3))
 
 u = torch.randn(1, n, 8, 8)
+# A 1×1 convolution is a matrix at each pixel; both sums round n products of size 1 to 6e-8 each.
+by_numpy = np.einsum("jk,bkyx->bjyx", C.numpy(), u.numpy())
+assert np.allclose(by_numpy, F.conv2d(u, C[:, :, None, None]).numpy(), atol=1e-5)
 difference = (block(u) - block_by_hand(u)).abs().max().item()
 print(f"largest difference between the two blocks: {difference:.1e}")
 # Sums of some hundred numbers of size 1, each rounded to 6e-8.

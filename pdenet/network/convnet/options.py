@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.fx
 
 from pdenet.errors import NetworkError
 
@@ -20,6 +21,8 @@ def check_pictures(name: str, given: object, channels: int) -> None:
     Raises:
         NetworkError: it is not of the shape `(batch, channels, y, x)`, or not of floating point.
     """
+    if isinstance(given, torch.fx.Proxy):  # being traced: it has no shape yet
+        return
     if not isinstance(given, torch.Tensor):
         raise NetworkError(
             f"{name} is a tensor of shape (batch, {channels}, y, x); got a "

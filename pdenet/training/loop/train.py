@@ -41,7 +41,7 @@ from pdenet.training.loop.precision import Precision
 from pdenet.training.loop.runs import MONITORED
 from pdenet.training.loop.state import Parts, Progress, description, gathered, restored
 
-_LONGEST_NAME = 60  # of a batch in a report; the data name all its pictures
+_LONGEST_NAME = 300  # of a batch in a report; the data name all its pictures
 
 
 @dataclass(frozen=True, eq=False)
