@@ -40,6 +40,8 @@ from pdenet.errors import (
     PdenetError,
     StabilityError,
     StabilityWarning,
+    SymmetryError,
+    SymmetryWarning,
 )
 
 if TYPE_CHECKING:
@@ -118,6 +120,8 @@ __all__ = [
     "Solver",
     "StabilityError",
     "StabilityWarning",
+    "SymmetryError",
+    "SymmetryWarning",
     "Symmetrizers",
     "Trajectory",
     "VectorField",

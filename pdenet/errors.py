@@ -69,6 +69,10 @@ class NetworkError(PdenetError, ValueError):
     """A network that cannot be built, or an input, a state dict or a time that does not fit one."""
 
 
+class SymmetryError(PdenetError, ValueError):
+    """A symmetry that does not exist here, or a matrix that is no element of the group."""
+
+
 class FitError(PdenetError, ValueError):
     """Frames, sensors, bounds or options from which no parameters can be found."""
 
@@ -151,6 +155,10 @@ class CheckpointWarning(UserWarning):
 
 class FitWarning(UserWarning):
     """A fit that stopped before it converged, or parameters that the data do not determine."""
+
+
+class SymmetryWarning(UserWarning):
+    """A change of unknowns that loses digits, such as one by an ill-conditioned matrix."""
 
 
 class BoundaryWarning(UserWarning):

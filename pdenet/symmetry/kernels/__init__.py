@@ -1,0 +1,1 @@
+"""The symmetry of convolution kernels, of any torch model."""

@@ -1,0 +1,1 @@
+"""Which groups act on a network's weights, and acting on them."""
