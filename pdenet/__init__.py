@@ -154,4 +154,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> object:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
+    if name == "symmetry":
+        return import_module("pdenet.symmetry")
     raise AttributeError(f"module 'pdenet' has no attribute {name!r}")

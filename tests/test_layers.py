@@ -31,8 +31,9 @@ FLOORS = {
     "training": 7,
     "cli": 8,
 }
-# The roof sees every floor, and no floor sees it: the public names, and `python -m pdenet`.
-ROOF = {PACKAGE, f"{PACKAGE}.__main__"}
+# The roof sees every floor, and no floor sees it: the public names, those of the symmetries, and
+# `python -m pdenet`.
+ROOF = {PACKAGE, f"{PACKAGE}.__main__", f"{PACKAGE}.symmetry"}
 
 # Lower, and forbidden all the same: simulator and network share what lies below both, no more.
 NEVER = {("network", "simulate")}

@@ -18,4 +18,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> object:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
+    if name == "kernels":
+        return import_module("pdenet.symmetry.kernels")
     raise AttributeError(f"module 'pdenet.symmetry' has no attribute {name!r}")
