@@ -23,6 +23,7 @@ from pdenet.network.convnet.levels import feature_info, taken
 from pdenet.network.convnet.options import check_pictures
 from pdenet.network.convnet.relaxation import Relaxation, check_count
 from pdenet.network.convnet.stage import Stage, check_choice
+from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.network.convnet.stem import Stem
 
 PLACES = ("auto", "stages", "blocks")
@@ -52,9 +53,13 @@ class Classifier(nn.Module, HubModel):
         position: see `Relaxation`.
         opening_norm: see `Relaxation`.
         activation: "none", "relu", "hardtanh", "hardball" or "softball".
+        quadratic_form: by which form hardball and softball measure a state: "none", the sum of its
+            squares; "identity", uᵀLᵀL u with L = I, which a change of unknowns moves; "trainable".
         activate: where it stands: "stages", behind each block that changes stride and behind the
             last stage; "blocks", behind every block; "auto" is "blocks" for "relu" and else
             "stages", as published.
+        stem_projection: whether a 1×1 convolution follows the stem, at first the identity: then no
+            ReLU ties the components of the first stage to channels.
         stepper: "euler", "heun", "ssprk3", "rk4" or "leapfrog"; see `Stage`.
         coefficients: "free", or "shared" by the blocks of a stage; see `Stage`.
         global_pool: "avg" or "max" over all pixels before the head; "" keeps the pixels, without a
@@ -73,6 +78,8 @@ class Classifier(nn.Module, HubModel):
             `module`.
         name: the name in `list_models()`, or None.
         is_fused: whether its batch norms are folded; see `fused`.
+        folded_stages: the stages, from 1, on whose unknowns no batch norm acts any more, in the
+            order in which they were folded; see `stage_folding`.
 
     Raises:
         NetworkError: the equation has no block, or an option makes no sense.
@@ -99,7 +106,9 @@ class Classifier(nn.Module, HubModel):
         position: int = 0,
         opening_norm: bool = False,
         activation: str = "softball",
+        quadratic_form: str = "none",
         activate: str = "auto",
+        stem_projection: bool = False,
         stepper: str = "euler",
         coefficients: str = "free",
         global_pool: str = "avg",
@@ -124,17 +133,20 @@ class Classifier(nn.Module, HubModel):
         self.equation = str(pde)
         self.name: str | None = None
         self.is_fused = False
+        self.folded_stages: tuple[int, ...] = ()
         self._equation = equation_name(pde)
         self._options = {
             **asdict(relaxation),
             "padding": list(relaxation.padding),
             "layout": layout_config(layout),
             "activation": activation,
+            "quadratic_form": quadratic_form,
             "activate": activate,
+            "stem_projection": _flag("stem_projection", stem_projection),
             "stepper": stepper,
             "coefficients": coefficients,
         }
-        self.stem = Stem(self.in_channels, layout)
+        self.stem = Stem(self.in_channels, layout, stem_projection)
         stages = []
         total = sum(layout.depths)
         channels = layout.widths[0]
@@ -142,7 +154,9 @@ class Classifier(nn.Module, HubModel):
             first = sum(layout.depths[:k])
             paths = [drop_path_rate * (first + b) / max(total - 1, 1) for b in range(depth)]
             behind = [
-                activation_of(activation if activate == "blocks" or (k and not b) else "none")
+                activation_of(activation, width, quadratic_form)
+                if activate == "blocks" or (k and not b)
+                else nn.Identity()
                 for b in range(depth)
             ]
             stage = Stage(
@@ -161,7 +175,9 @@ class Classifier(nn.Module, HubModel):
             channels = width
         # A Sequential, as the extractors of timm and torchvision expect.
         self.stages = nn.Sequential(*stages)
-        self.final = activation_of(activation if activate == "stages" else "none")
+        self.final: nn.Module = nn.Identity()
+        if activate == "stages":
+            self.final = activation_of(activation, channels, quadratic_form)
         self.num_features = self.head_hidden_size = channels
         self.feature_info = feature_info(layout)
         self.head: nn.Module
@@ -210,10 +226,10 @@ class Classifier(nn.Module, HubModel):
             x: pictures, as for `forward`.
 
         Returns:
-            By name, in the order of depth: "stem", "stem.pool" behind its pooling if there is one,
-            "stage1.block1", …, the state behind each block, and where an activation follows, that
-            behind it: "stage2.block1.activation", and "final" behind the last stage's. Shapes
-            `(batch, channel, y, x)`.
+            By name, in the order of depth: "stem", "stem.pool" or "stem.projection" behind what
+            follows it if there is something, "stage1.block1", …, the state behind each block, and
+            where an activation follows, that behind it: "stage2.block1.activation", and "final"
+            behind the last stage's. Shapes `(batch, channel, y, x)`.
 
         Example:
             >>> import pdenet as pn
@@ -225,7 +241,7 @@ class Classifier(nn.Module, HubModel):
         level, x = self.stem.level_and_state(x)
         maps = {"stem": level}
         if x is not level:
-            maps["stem.pool"] = x
+            maps[f"stem.{self.stem.end}"] = x
         for number, stage in enumerate(self.stages, 1):
             states: dict[str, torch.Tensor] = {}
             x = stage(x, states)
@@ -360,8 +376,10 @@ class Classifier(nn.Module, HubModel):
         """
         origin = {"name": self.name} if self.name else {"equation": self._equation}
         live = ("num_classes", "in_channels", "global_pool", "drop_rate", "drop_path_rate")
-        fused = {"fused": True} if self.is_fused else {}
-        return {**origin, **self._options, **{key: getattr(self, key) for key in live}, **fused}
+        norms: dict[str, Any] = {"fused": True} if self.is_fused else {}
+        if self.folded_stages and not self.is_fused:
+            norms["folded_stages"] = list(self.folded_stages)
+        return {**origin, **self._options, **{key: getattr(self, key) for key in live}, **norms}
 
     def explain(self) -> str:
         """Return what each stage is, with shapes, and which part of the equation each layer is."""
@@ -370,6 +388,16 @@ class Classifier(nn.Module, HubModel):
     def fused(self) -> Classifier:
         """Return a copy for inference, every batch norm folded into the convolution before it."""
         return folded(self)
+
+    def with_folded_norms(self, stages: Sequence[int], fused: bool) -> Classifier:
+        """Return this model, its norms folded as its config says: those of stages in place.
+
+        Args:
+            stages: numbers of stages; see `folded_stages`.
+            fused: whether a copy without any norms is wanted; see `fused`.
+        """
+        fold_stages(self, stages)
+        return self.fused() if fused else self
 
     def train(self, mode: bool = True) -> Classifier:
         """Choose training or evaluation mode.
@@ -406,14 +434,21 @@ class Classifier(nn.Module, HubModel):
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that should not be drawn to 0.
 
-        They are the equation's scalars and its coefficients that are functions of x and y; of
-        biases and scales, which have one axis, every script knows it.
+        They are the equation's scalars, its coefficients that are functions of x and y, and the
+        quadratic forms of activations; of biases and scales, which have one axis, every script
+        knows it.
         """
         return {
             name
             for name, _ in self.named_parameters()
-            if ".symbols." in name or ".functions." in name
+            if ".symbols." in name or ".functions." in name or name.endswith(".factor")
         }
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise NetworkError(f"{name} is True or False; got {value!r}; write one of them")
+    return value
 
 
 def _probability(name: str, value: object) -> float:

@@ -8,7 +8,8 @@
 
 Every option has the value that it was settled to: paddings are names, one for x and one for y; a
 layout is its name or a dictionary of widths, depths and stem. `"fused": True` marks a model whose
-batch norms are folded.
+batch norms are folded; `"folded_stages": [3]` one where those of some stages are, which a change of
+unknowns needed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from pdenet.errors import NetworkError, suggest
 from pdenet.network.convnet.layout import LAYOUTS, Layout
 from pdenet.network.convnet.published import EQUATIONS, MODELS
 
+_NO_OPTIONS = ("name", "equation", "fused", "folded_stages")
+
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
@@ -33,12 +36,14 @@ class Recipe:
         pde: its equation.
         options: the options of `pdenet.Classifier`.
         fused: whether its batch norms are folded.
+        folded_stages: the stages whose norms are folded, in order.
     """
 
     name: str | None
     pde: PDE
     options: dict[str, Any]
     fused: bool
+    folded_stages: tuple[int, ...]
 
 
 def recipe(config: Mapping[str, Any], pde: PDE | None = None) -> Recipe:
@@ -56,7 +61,7 @@ def recipe(config: Mapping[str, Any], pde: PDE | None = None) -> Recipe:
             'a config with "name" or "equation" was expected, as model.config gives it; got '
             f"{config!r:.100}"
         )
-    options = {k: v for k, v in config.items() if k not in ("name", "equation", "fused")}
+    options = {k: v for k, v in config.items() if k not in _NO_OPTIONS}
     name = config.get("name")
     if name is not None:
         if not isinstance(name, str) or name not in MODELS:
@@ -68,7 +73,11 @@ def recipe(config: Mapping[str, Any], pde: PDE | None = None) -> Recipe:
         options = {**fixed, **options}
     else:
         equation = config["equation"]
-    return Recipe(name, _equation(equation, pde), options, bool(config.get("fused", False)))
+    folded = config.get("folded_stages", ())
+    if not isinstance(folded, list | tuple):
+        raise NetworkError(f"folded_stages is a list of numbers of stages; got {folded!r}")
+    fused = bool(config.get("fused", False))
+    return Recipe(name, _equation(equation, pde), options, fused, tuple(folded))
 
 
 def equation_name(pde: PDE) -> str | None:

@@ -10,6 +10,7 @@ from torch import nn
 from pdenet.network.convnet.flow import flow_of
 from pdenet.network.convnet.layout import Layout
 from pdenet.network.convnet.operations import FlowSource, Operation
+from pdenet.network.convnet.stem import Stem
 
 _PREFIXES = ("coefficients.tensors.", "banks.convolutions.")
 
@@ -72,6 +73,7 @@ class ModelSource(Protocol):
     num_features: int
     global_pool: str
     layout: Layout
+    stem: Stem
     stages: nn.Sequential
     final: nn.Module
 
@@ -83,6 +85,7 @@ def explain_model(model: ModelSource) -> str:
     reduction = layout.stem_reduction
     first = _state(layout.widths[0], reduction)
     entry = f"stem: ({model.in_channels}, r, r) → {first}: {stem}, batch norm, ReLU"
+    entry += ", 1×1 convolution" if model.stem.projection is not None else ""
     made = [f"Classifier of {model.equation}", f"{entry}: the initial state"]
     channels, before = layout.widths[0], reduction
     for number, (stage, width, after) in enumerate(

@@ -69,7 +69,7 @@ def folded(model: Model) -> Model:
         if isinstance(module, PDEBlock):
             _fold_block(module)
         if isinstance(module, nn.Sequential):
-            _fold_sequence(module)
+            fold_sequence(module)
     left = [name for name, module in made.named_modules() if is_norm(module)]
     assert not left, f"batch norms of unknown place: {left}"
     made.requires_grad_(False)
@@ -92,7 +92,7 @@ def scale_and_shift(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     return scale, norm.bias.double() - scale * mean
 
 
-def _fold_sequence(sequence: nn.Sequential) -> None:
+def fold_sequence(sequence: nn.Sequential) -> None:
     """Fold the norms that follow a convolution; an identity takes their places."""
     for place in range(1, len(sequence)):
         convolution, norm = sequence[place - 1], sequence[place]
@@ -109,6 +109,21 @@ def _fold_block(block: PDEBlock) -> None:
     for directions in block.banks.convolutions.values():
         assert isinstance(directions, Directions)
         _fold_directions(directions)
+    fold_closings(block)
+    products = {product.key: product for product in block.products}
+    for key, openings in block.openings.items():
+        for opening in openings:
+            name = opening_key(key, opening.step)
+            norm = block.opening_norms[name]
+            if not is_norm(norm):
+                continue  # fused before
+            block.opening_norms[name] = _fold_into(
+                block, products[key], opening.place, opening.letters, norm
+            )
+
+
+def fold_closings(block: PDEBlock) -> None:
+    """Fold the closing norms of a block into closing coefficients; shifts take their places."""
     products = {product.key: product for product in block.products}
     for key, closing in block.closings.items():
         if str(key) in block.norms and is_norm(block.norms[str(key)]):
@@ -121,17 +136,6 @@ def _fold_block(block: PDEBlock) -> None:
                 block.norms[str(key)] = Shift(shift, scale)
                 continue
             block.norms[str(key)] = _fold_into(block, product, place, FREE_INDEX, norm)
-            own = (product.weights[place], *closing.weights[1:])
-            block.closings[key] = replace(closing, weights=own)
-    for key, openings in block.openings.items():
-        for opening in openings:
-            name = opening_key(key, opening.step)
-            norm = block.opening_norms[name]
-            if not is_norm(norm):
-                continue  # fused before
-            block.opening_norms[name] = _fold_into(
-                block, products[key], opening.place, opening.letters, norm
-            )
 
 
 def _fold_directions(directions: Directions) -> None:
@@ -141,8 +145,8 @@ def _fold_directions(directions: Directions) -> None:
     kernels = directions.kernels()
     directions.constrained = None
     directions.is_shared = False
-    directions.weight = _parameter(scale[:, None, None, None] * kernels.double(), kernels)
-    directions.bias = _parameter(shift, kernels)
+    directions.weight = parameter_like(scale[:, None, None, None] * kernels.double(), kernels)
+    directions.bias = parameter_like(shift, kernels)
     directions.norm = nn.Identity()
 
 
@@ -159,6 +163,25 @@ def _fold_into(
         norm: the batch norm.
     """
     scale, shift = scale_and_shift(norm)
+    dtype = scale_coefficient(block, product, place, letters, scale)
+    return Shift(shift.to(dtype))
+
+
+def scale_coefficient(
+    block: PDEBlock, product: StackedProduct, place: int, letters: str, scale: torch.Tensor
+) -> torch.dtype:
+    """Multiply a coefficient of a product along some letters; others that use it keep the old one.
+
+    Args:
+        block: the block.
+        product: the product.
+        place: which of its coefficients.
+        letters: those of the scale's numbers, in their order.
+        scale: float64, one number for each value of the letters.
+
+    Returns:
+        The coefficient's dtype.
+    """
     weights = product.weights[place]
     coefficients = block.coefficients
     old = coefficients.stacks()[weights]
@@ -167,7 +190,7 @@ def _fold_into(
     scale = scale.reshape([sizes[c] for c in letters])
     order = [letters.index(c) for c in axes if c in letters]
     scale = scale.permute(order).reshape([sizes[c] if c in letters else 1 for c in axes])
-    made = _parameter(scale * old.double(), old)
+    made = parameter_like(scale * old.double(), old)
     own = WeightStack(
         tuple(f"{name}{COPY}{product.key}.{place}" for name in weights.names),
         "".join(dict.fromkeys(weights.indices)),
@@ -176,15 +199,27 @@ def _fold_into(
     coefficients.prune([w for every in block.products for w in every.weights])
     coefficients.add(own, axes, made)
     product.weights.insert(place, own)
-    return Shift(shift.to(old.dtype))
+    _rename_closing(block, product, weights, own)
+    return old.dtype
+
+
+def _rename_closing(
+    block: PDEBlock, product: StackedProduct, old: WeightStack, new: WeightStack
+) -> None:
+    """Let a closing that names a coefficient name the one in its place."""
+    closing = block.closings.get(product.key)
+    if closing is not None:
+        weights = tuple(new if w == old else w for w in closing.weights)
+        block.closings[product.key] = replace(closing, weights=weights)
 
 
 def _scale(convolution: nn.Conv2d, scale: torch.Tensor, axis: int) -> None:
     shape = [1] * convolution.weight.ndim
     shape[axis] = -1
     weight = convolution.weight
-    convolution.weight = _parameter(scale.reshape(shape) * weight.double(), weight)
+    convolution.weight = parameter_like(scale.reshape(shape) * weight.double(), weight)
 
 
-def _parameter(values: torch.Tensor, like: torch.Tensor) -> nn.Parameter:
-    return nn.Parameter(values.to(like.dtype).contiguous(), requires_grad=False)
+def parameter_like(values: torch.Tensor, like: torch.Tensor) -> nn.Parameter:
+    """Return a parameter of these values, of the dtype of another tensor."""
+    return nn.Parameter(values.to(like.dtype).contiguous())

@@ -35,8 +35,8 @@ class HubModel(
 ):
     """What makes a classifier of its config, and a folder of it.
 
-    The class that inherits has the attributes `name` and `config`, a method `fused`, and takes an
-    equation and options.
+    The class that inherits has the attributes `name` and `config`, a method `with_folded_norms`,
+    and takes an equation and options.
     """
 
     name: str | None
@@ -62,7 +62,7 @@ class HubModel(
             )
         model = cls(found.pde, **found.options)
         model.name = found.name
-        return model.fused() if found.fused else model  # type: ignore[attr-defined]
+        return model.with_folded_norms(found.folded_stages, found.fused)  # type: ignore[attr-defined]
 
     @classmethod
     def from_pretrained(

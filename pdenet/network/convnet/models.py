@@ -37,7 +37,8 @@ def create_model(name: str, num_classes: int = 100, **options: Any) -> Classifie
         name: one of `list_models()`.
         num_classes: the number of classes.
         options: options of `pdenet.Classifier`; they replace those of the model. With
-            `fused=True` its batch norms are folded, as in the config of such a model.
+            `fused=True` or `folded_stages=` batch norms are folded, as in the config of such a
+            model.
 
     Raises:
         UnknownNameError: there is no model of that name.
@@ -51,11 +52,11 @@ def create_model(name: str, num_classes: int = 100, **options: Any) -> Classifie
         raise UnknownNameError(
             f"models are {', '.join(list_models())}; got {name!r}.{suggest(str(name), MODELS)}"
         )
-    is_fused = options.pop("fused", False)
+    is_fused, folded = options.pop("fused", False), options.pop("folded_stages", ())
     equation, fixed = MODELS[name]
     model = Classifier(catalogue[equation], num_classes, **{**fixed, **options})
     model.name = name
-    return model.fused() if is_fused else model
+    return model.with_folded_norms(folded, is_fused)
 
 
 def classifier_from_config(config: Mapping[str, Any], pde: PDE | None = None) -> Classifier:

@@ -17,9 +17,11 @@ class Stem(nn.Sequential):
     Args:
         in_channels: the channels of a picture.
         layout: its `stem` and the first of its `widths`.
+        projection: whether a 1×1 convolution follows, at first the identity. Without it the first
+            stage's state is what the ReLU gives, whose channels stay channels.
     """
 
-    def __init__(self, in_channels: int, layout: Layout) -> None:
+    def __init__(self, in_channels: int, layout: Layout, projection: bool = False) -> None:
         width = layout.widths[0]
         if layout.stem == "plain":
             convolution = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
@@ -28,7 +30,25 @@ class Stem(nn.Sequential):
             convolution = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
             pool = [nn.MaxPool2d(3, stride=2, padding=1)]
         nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="linear")
-        super().__init__(convolution, nn.BatchNorm2d(width), nn.ReLU(), *pool)
+        behind: list[nn.Module] = []
+        if projection:
+            last = nn.Conv2d(width, width, 1, bias=False)
+            nn.init.dirac_(last.weight)
+            behind.append(last)
+        super().__init__(convolution, nn.BatchNorm2d(width), nn.ReLU(), *pool, *behind)
+
+    @property
+    def projection(self) -> nn.Conv2d | None:
+        """The 1×1 convolution at the end, or None."""
+        last = self[-1]
+        return last if len(self) > LEVEL + 1 and isinstance(last, nn.Conv2d) else None
+
+    @property
+    def end(self) -> str:
+        """What stands behind level 0: "projection" or "pool", "" for nothing."""
+        if self.projection is not None:
+            return "projection"
+        return "pool" if len(self) > LEVEL + 1 else ""
 
     def level_and_state(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the state before pooling, which is level 0, and that behind it.
@@ -37,7 +57,7 @@ class Stem(nn.Sequential):
             x: pictures, shape `(batch, in_channels, y, x)`.
 
         Returns:
-            Two tensors of shape `(batch, channel, y, x)`; one and the same where nothing pools.
+            Two tensors of shape `(batch, channel, y, x)`; one and the same where nothing is behind.
         """
         level = x
         for place, module in enumerate(self):
@@ -47,5 +67,5 @@ class Stem(nn.Sequential):
         return level, x
 
     def remove_pool(self) -> None:
-        """Leave nothing behind level 0."""
+        """Leave nothing behind level 0, neither a pooling nor a projection."""
         del self[LEVEL + 1 :]
