@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pdenet.network.convnet.classifier import Classifier
     from pdenet.network.network import Network
     from pdenet.simulate.solver import Solver
+    from pdenet.symmetry.equation.symmetries import Symmetries
 
 
 class PDE:
@@ -154,6 +155,12 @@ class PDE:
         from pdenet.network.convnet.classifier import Classifier
 
         return Classifier(self, num_classes, **options)
+
+    def symmetries(self, values: Mapping[Any, Any] | None = None) -> Symmetries:
+        """Find the symmetries, exactly; see `pdenet.symmetry.Symmetries`."""
+        from pdenet.symmetry.equation.symmetries import symmetries_of
+
+        return symmetries_of(self.system, values)
 
     def latex(self) -> str:
         """Return the equations in LaTeX, without dollar signs."""

@@ -122,6 +122,13 @@ class Contraction:
                     break
         return letters
 
+    def inside(self) -> list[frozenset[int]]:
+        """Return for each operand, those that steps make included, which given ones are in it."""
+        made = [frozenset((k,)) for k in range(len(self.operands) - len(self.steps))]
+        for step in self.steps:
+            made.append(made[step.first] | made[step.second])
+        return made
+
     def prepare(self, tensors: Mapping[int, torch.Tensor]) -> dict[int, torch.Tensor]:
         """Return the given operands, by number, and all that constants among them make."""
         made = dict(tensors)

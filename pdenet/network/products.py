@@ -251,7 +251,7 @@ class StackedProduct:
             operands[0] = scale if len(self.products) > 1 else scale[0]
         if self.maps and not self.maps_change:
             operands[self.place_of_maps] = self._map(None, tensors, 0.0)
-        for k, weights in enumerate(self.weights, self.place_of_maps + bool(self.maps)):
+        for k, weights in enumerate(self.weights, self.place_of_weights):
             operands[k] = self._weight(weights, tensors)
         return self.contraction.prepare(operands)
 
@@ -262,7 +262,7 @@ class StackedProduct:
         operands = {}
         if self.maps_change:
             operands[self.place_of_maps] = self._map(features, tensors, t)
-        start = self.place_of_maps + bool(self.maps) + len(self.weights)
+        start = self.place_of_weights + len(self.weights)
         fields = [*(factor(features) for factor in self.factors), *others]
         operands |= dict(enumerate(fields, start))
         result = self.contraction.run(
@@ -276,6 +276,11 @@ class StackedProduct:
     def place_of_maps(self) -> int:
         """The number of the operand behind the scales: the map, or the first weight."""
         return 0 if self.is_one else 1
+
+    @property
+    def place_of_weights(self) -> int:
+        """The number of the first weight's operand; the factors follow the weights."""
+        return self.place_of_maps + bool(self.maps)
 
     def _map(self, features: FieldValues | None, tensors: Tensors, t: Any) -> torch.Tensor:
         made = [self.context.map(m, features, tensors, t, self.window) for m in self.maps]

@@ -31,11 +31,16 @@ from pdenet.symmetry.groups import GENERAL, Group
 class Slot:
     """One place of a coefficient: ("A", 0) is the i of A_ij.
 
-    A norm that acts channel by channel is a slot too: it has numbers of its own for each component.
+    Attributes:
+        coefficient: its name.
+        place: the place of the index, from 0.
+        is_norm: whether it is a norm that acts on each component with numbers of its own; such a
+            slot takes factors before others do.
     """
 
     coefficient: str
     place: int
+    is_norm: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Letter:
         uses: the fields.
         free: for the free index the field of the left side, else None.
         fixed: whether something else carries it, which does not change with the fields here.
+        held: those of the slots behind which a norm stands: they may move, and take no factor.
         text: the term, for reasons.
     """
 
@@ -97,6 +103,7 @@ class Letter:
     uses: tuple[Use, ...]
     free: str | None = None
     fixed: bool = False
+    held: tuple[Slot, ...] = ()
     text: str = ""
 
     @property
@@ -232,6 +239,10 @@ class _Contracted:
         if not names:
             return
         name = min(names)
+        for slot in letter.held:
+            what = f"in {letter.text} a norm behind {_shown(slot)} acts on each component alone"
+            self._fail(names, what)
+            return
         for use in letter.uses:
             if not use.is_plain:
                 what = (
@@ -300,7 +311,11 @@ class _Scaled:
                 break
             mine += more
             slots |= {slot for letter in more for slot in letter.slots}
-        self.mine, self.slots = mine, sorted(slots)
+        self.mine = mine
+        self.slots = sorted(slots, key=lambda slot: (not slot.is_norm, slot))
+        held = sorted({slot for letter in mine for slot in letter.held})
+        # Exponents that are 0: one equation each.
+        self.zeros = [[int(slot == h) for slot in self.slots] for h in held]
         sizes = [self._sizes(name) for name in sorted(fields)]
         signs = [self._signs(name) for name in sorted(fields)]
         has_sizes, has_signs = (all(s is not None for s in found) for found in (sizes, signs))
@@ -329,7 +344,7 @@ class _Scaled:
                 total += use.power
             rows.append([letter.slots.count(slot) for slot in self.slots])
             wanted.append(total)
-        found = _one_solution(rows, wanted, len(self.slots))
+        found = _one_solution(rows + self.zeros, wanted + [0] * len(self.zeros), len(self.slots))
         if found is None:
             self.why = (
                 "no power of a factor of a component can be moved into the coefficients of all "
@@ -349,7 +364,7 @@ class _Scaled:
                 total += use.parity == -1
             rows.append([letter.slots.count(slot) % 2 for slot in self.slots])
             wanted.append(total % 2)
-        found = solution_mod_2(rows, wanted, len(self.slots))
+        found = solution_mod_2(rows + self.zeros, wanted + [0] * len(self.zeros), len(self.slots))
         return None if found is None else dict(zip(self.slots, found, strict=True))
 
 

@@ -40,7 +40,7 @@ def closing_of(layer: Layer, stacked: StackedTerms) -> Closing | None:
     if not product.is_spatial:  # a source that is the same at all pixels has no variance
         return None
     contraction = product.contraction
-    start = product.place_of_maps + bool(product.maps)
+    start = product.place_of_weights
     behind = start + len(product.weights)
     last_given = len(contraction.operands) - len(contraction.steps)
     derived = {behind + k for k, f in enumerate(product.factors) if f.kernels != (None,)} | set(
@@ -54,11 +54,10 @@ def closing_of(layer: Layer, stacked: StackedTerms) -> Closing | None:
     }
     if not closing:
         return None
-    inside: list[set[int]] = [{k} for k in range(last_given)]
+    inside = contraction.inside()
     found = None
     for number, step in enumerate(contraction.steps, last_given):
-        inside.append(inside[step.first] | inside[step.second])
-        enough = closing.keys() | derived <= inside[-1]
+        enough = closing.keys() | derived <= inside[number]
         if enough and step.result.is_spatial and step.result.letters == FREE_INDEX:
             found = number
             break

@@ -84,18 +84,24 @@ class Coefficients(nn.Module):
             made[weights] = tensor
         return made
 
+    def entries(self, name: str) -> torch.Tensor:
+        """Return one coefficient, a view of its parameter with axes as its own indices are."""
+        home = self._homes[name]
+        axes, tensor = _axes(home, self.letters[home]), self.tensors[self.labels[home]]
+        if STACK in axes:
+            tensor = tensor.select(axes.index(STACK), home.names.index(name))
+            axes = axes.replace(STACK, "")
+        if _is_repeated(home):  # it has all of its axes, in that order
+            return tensor
+        return tensor.permute([axes.index(c) for c in home.indices])
+
+    def owner(self, name: str) -> torch.Tensor:
+        """Return the parameter that one coefficient is part of."""
+        return self.tensors[self.labels[self._homes[name]]]
+
     def _gathered(self, weights: WeightStack) -> torch.Tensor:
         """Return a stack whose coefficients have their homes in other stacks."""
-        parts = []
-        for name in weights.names:
-            home = self._homes[name]
-            axes, tensor = _axes(home, self.letters[home]), self.tensors[self.labels[home]]
-            if STACK in axes:
-                tensor = tensor.select(axes.index(STACK), home.names.index(name))
-                axes = axes.replace(STACK, "")
-            if not _is_repeated(home):  # in the order of the coefficient's own indices
-                tensor = tensor.permute([axes.index(c) for c in home.indices])
-            parts.append(tensor)
+        parts = [self.entries(name) for name in weights.names]
         if len(parts) == 1:
             tensor, axes = parts[0], weights.indices
         else:
@@ -131,8 +137,7 @@ class Coefficients(nn.Module):
         """Draw Kaiming-normal values, fan out, linear gain: variance 1 / (channels made)."""
         drawn: set[str] = set()
         for product in products:
-            start = product.place_of_maps + bool(product.maps)
-            for k, weights in enumerate(product.weights, start):
+            for k, weights in enumerate(product.weights, product.place_of_weights):
                 made = product.contraction.made_with(k)
                 for label in self.labels_of(weights):
                     if label in drawn:

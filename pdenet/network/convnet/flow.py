@@ -343,7 +343,7 @@ class _Flow:
     def _ways(self, product: StackedProduct) -> str:
         has_derivative = any(f.kernels != (None,) for f in product.factors)
         operands = len(product.contraction.operands) - len(product.contraction.steps)
-        own = product.place_of_maps + bool(product.maps) + len(product.weights)
+        own = product.place_of_weights + len(product.weights)
         has_others = operands > own + len(product.factors)
         count = len(product.products)
         return directions(count) if has_derivative or has_others else f"{count} terms"

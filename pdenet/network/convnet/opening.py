@@ -40,14 +40,13 @@ def openings_of(product: StackedProduct, is_layer: bool) -> list[Opening]:
         is_layer: whether its result is the layer's own: then what makes it closes, not opens.
     """
     contraction = product.contraction
-    start = product.place_of_maps + bool(product.maps)
+    start = product.place_of_weights
     behind = start + len(product.weights)
     fields = {behind + k for k, f in enumerate(product.factors) if f.kernels == (None,)}
     num_given = len(contraction.operands) - len(contraction.steps)
-    inside: list[set[int]] = [{k} for k in range(num_given)]
+    inside = contraction.inside()
     found = []
     for number, step in enumerate(contraction.steps, num_given):
-        inside.append(inside[step.first] | inside[step.second])
         if step.kind != "convolution" or (is_layer and number == contraction.last):
             continue
         field, constant = step.first, step.second

@@ -109,10 +109,8 @@ class JetSystem:
 
     def total_derivative(self, expr: sp.Expr, axis: int) -> sp.Expr:
         """Return ∂_a of an expression in jets along a space axis, by the chain rule."""
-        made = [sp.diff(expr, self.coordinates[1 + axis])]
-        for jet in self.jets_in(expr):
-            made.append(sp.diff(expr, jet) * self.next(jet, axis))
-        return sp.Add(*made)
+        chain = (sp.diff(expr, jet) * self.next(jet, axis) for jet in self.jets_in(expr))
+        return sp.Add(sp.diff(expr, self.coordinates[1 + axis]), *chain)
 
     def next(self, jet: sp.Symbol, axis: int) -> Jet:
         """Return the jet with one more derivative along `axis`."""
@@ -123,6 +121,13 @@ class JetSystem:
         """Return the highest order of a derivative in the right sides."""
         every = (self.place(j)[1] for right in self.right_sides for j in self.jets_in(right))
         return max((sum(order) for order in every), default=0)
+
+    def equation_name(self, component: int) -> str:
+        """Return the left side of an equation as text: u_t, or u_tt for the rate of u."""
+        name = self.components[component]
+        if self.rate_of[component] is not None:
+            return f"{name}t"
+        return f"{name}_t" if "[" not in name else f"∂t {name}"
 
     def shown(self, expr: sp.Expr) -> str:
         """Return an expression as text, u_xx for a jet."""
