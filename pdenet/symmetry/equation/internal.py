@@ -1,0 +1,202 @@
+"""Internal symmetries: the matrices X with F[(1 + εX) u] = (1 + εX) F[u] to first order in ε.
+
+    Σ_{k,α} ∂F_j/∂u^k_α ∂^α(X u)_k = (X F)_j        for all u,
+
+is linear in X: an exact null space. The X are a Lie algebra, and exp(εX) acts on the components of
+every state alike, at every point. A rotation of channels that a ConvNet does not notice is one.
+
+Source: Olver (1993), Applications of Lie Groups to Differential Equations, § 2.3, for fields
+φ = X u that move neither t nor x.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from pdenet.symmetry.equation.algebra import Algebra
+from pdenet.symmetry.equation.check_flows import check_internal
+from pdenet.symmetry.equation.jets import JetSystem
+from pdenet.symmetry.equation.runs import Check
+from pdenet.symmetry.equation.vector_fields import integral
+
+if TYPE_CHECKING:
+    from pdenet.simulate.solver import Solver
+
+
+@dataclass(frozen=True, eq=False)
+class InternalSymmetry:
+    """u ↦ exp(εX) u takes solutions to solutions.
+
+    Attributes:
+        matrix: X.
+        components: the names of the components.
+    """
+
+    matrix: sp.ImmutableMatrix
+    components: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The vector field Σ (X u)_j ∂u_j."""
+        return str(self)
+
+    def __str__(self) -> str:
+        terms = []
+        for j, name in enumerate(self.components):
+            for k, other in enumerate(self.components):
+                value = self.matrix[j, k]
+                if value != 0:
+                    is_negative = value.could_extract_minus_sign()
+                    size = -value if is_negative else value
+                    shown = other if size == 1 else f"{size} {other}"
+                    terms.append((is_negative, f"{shown} ∂{name}"))
+        made = ""
+        for is_negative, term in terms:
+            made += (" − " if is_negative else " + ") if made else ("−" if is_negative else "")
+            made += term
+        return made
+
+    def check(
+        self, solver: Solver, state: object | None = None, until: float | None = None
+    ) -> Check:
+        """Return how far it is from holding on a grid; rounding, for a true one.
+
+        Args:
+            solver: a solver of the equation.
+            state: an initial state, or None for a smooth sample.
+            until: how long to run, or None for eight steps.
+
+        Raises:
+            SymmetryError: a boundary value is not 0, or fields that X mixes have
+                different conditions.
+        """
+        return check_internal(self.matrix, solver, state, until)
+
+
+@dataclass(frozen=True, eq=False)
+class InternalAlgebra:
+    """The internal symmetries of an equation, a Lie algebra of matrices.
+
+    Attributes:
+        elements: a basis.
+        components: the names of the components.
+        name: what it is, where it is recognised: "scalars", "gl(2)", "so(2)", "diagonal", …
+        is_closed: whether all commutators lie in it, as they must.
+    """
+
+    elements: tuple[InternalSymmetry, ...]
+    components: tuple[str, ...]
+    name: str
+    is_closed: bool
+
+    @property
+    def dimension(self) -> int:
+        """How many parameters the group has."""
+        return len(self.elements)
+
+    def __iter__(self) -> Iterator[InternalSymmetry]:
+        return iter(self.elements)
+
+    def __len__(self) -> int:
+        return len(self.elements)
+
+    def __str__(self) -> str:
+        return "\n".join([self.name, *(f"  {e}" for e in self.elements)])
+
+
+def internal_algebra(jets: JetSystem) -> InternalAlgebra:
+    """Return the linear internal symmetries of an equation; exact.
+
+    Args:
+        jets: the equation; symbols without a value stand for generic values.
+
+    Example:
+        >>> from pdenet.equation.catalogue import catalogue
+        >>> from pdenet.symmetry.equation.writing import jet_system
+        >>> print(internal_algebra(jet_system(catalogue["maxwell_tm"].system)))
+        scalars: all components times one number
+          Ez ∂Ez + Hx ∂Hx + Hy ∂Hy
+    """
+    n = jets.num_components
+    places = [[jets.place(s) for s in jets.jets_in(right)] for right in jets.right_sides]
+    every = [jets.jet(k, order) for of in places for _, order in of for k in range(n)]
+    algebra = Algebra(jets, [*jets.right_sides, *every], depth=1)
+    rights = [algebra.read(r) for r in jets.right_sides]
+    slopes = [
+        {p: algebra.partial(right, jets.jet(*p)) for p in of}
+        for right, of in zip(rights, places, strict=True)
+    ]
+    columns = []
+    # Off the diagonal first: those are pivots, and what is left is led by a diagonal entry.
+    unknowns = sorted(itertools.product(range(n), repeat=2), key=lambda p: (p[0] == p[1], p[::-1]))
+    for a, b in unknowns:  # X has a single 1, in row a and column b
+        column = []
+        for j in range(n):
+            total = algebra.ring.zero
+            for (k, order), slope in slopes[j].items():
+                if k == a:
+                    total = total + slope * algebra.generators[jets.jet(b, order)]
+            column.append(algebra.reduced(total - rights[b] if j == a else total))
+        columns.append(column)
+    matrices = []
+    for vector in algebra.null_space(columns):
+        matrix = sp.zeros(n, n)
+        for (a, b), value in zip(unknowns, integral(vector), strict=True):
+            matrix[a, b] = value
+        matrices.append(sp.ImmutableMatrix(matrix))
+    elements = tuple(InternalSymmetry(m, jets.components) for m in matrices)
+    return InternalAlgebra(elements, jets.components, _name(matrices, n), _is_closed(matrices))
+
+
+def _rank(matrices: list[sp.Matrix]) -> int:
+    return int(sp.Matrix([list(m) for m in matrices]).rank()) if matrices else 0
+
+
+def _is_closed(matrices: list[sp.Matrix]) -> bool:
+    pairs = itertools.combinations(matrices, 2)
+    brackets = [(a * b - b * a).applyfunc(sp.expand) for a, b in pairs]
+    return _rank([*matrices, *brackets]) == len(matrices)
+
+
+def _name(matrices: list[sp.Matrix], n: int) -> str:
+    """Recognise the common algebras by dimension and pattern."""
+    count = len(matrices)
+    if count == 0:
+        return "none: no matrix but 0"
+    if count == n * n:
+        return f"gl({n}): all matrices" if n > 1 else "scalars: u times a number"
+    patterns = {(a, b) for m in matrices for a in range(n) for b in range(n) if m[a, b] != 0}
+    if count == 1 and matrices[0] == matrices[0][0, 0] * sp.eye(n):
+        return "scalars: all components times one number"
+    is_skew = all(m + m.T == sp.zeros(n, n) for m in matrices)
+    if is_skew and count == n * (n - 1) // 2:
+        return f"so({n}): rotations of the components"
+    traces = [m for m in matrices if m == m[0, 0] * sp.eye(n)]
+    if traces and count == 1 + n * (n - 1) // 2 and n > 1:
+        others = [m - m.trace() / n * sp.eye(n) for m in matrices]
+        if all(o + o.T == sp.zeros(n, n) for o in others):
+            return f"scalars and so({n}): one number, and rotations of the components"
+    if all(a == b for a, b in patterns):
+        return f"diagonal: {count} numbers for {n} components"
+    blocks = _blocks(patterns, n)
+    sizes = sorted(map(len, blocks), reverse=True)
+    if len(blocks) > 1 and count == sum(k * k for k in sizes):
+        return "block diagonal: " + " ⊕ ".join(f"gl({k})" for k in sizes)
+    commute = all(a * b == b * a for a, b in itertools.combinations(matrices, 2))
+    return f"{count} dimensions, {'commutative' if commute else 'not commutative'}"
+
+
+def _blocks(patterns: set[tuple[int, int]], n: int) -> list[set[int]]:
+    blocks = [{k} for k in range(n)]
+    for a, b in patterns:
+        one = next(s for s in blocks if a in s)
+        two = next(s for s in blocks if b in s)
+        if one is not two:
+            blocks.remove(two)
+            one |= two
+    return blocks

@@ -1,0 +1,321 @@
+"""Lattice symmetries: which turns and mirrors of the grid leave an equation invariant, and how.
+
+A signed permutation g of the axes acts on states by (g·u)(t, x) = M u(t, g⁻¹x). It takes solutions
+of u_t = F[u] to solutions when
+
+    F[M u∘g⁻¹] = ± M F[u]∘g⁻¹,
+
+with − where t becomes −t as well. The matrix M, how the components turn along, is found by solving
+this. What is linear in u gives linear equations for M, solved exactly; among their solutions those
+that are signed permutations of the components are tried in the whole equation, the identity first.
+Where there is none, small combinations of the solutions are tried, scaled so that M has the order
+of g; and where that fails too, any invertible solution: then g acts up to the internal symmetries.
+
+The M of all elements are chosen together, so that M(g h) = M(g) M(h) where that can be had.
+
+Source: Olver (1993), Applications of Lie Groups to Differential Equations, § 2.1 for the condition;
+discrete symmetries after Hydon (2000), Symmetry Methods for Differential Equations, ch. 11. Ours
+solves for linear actions M only.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from pdenet.symmetry.equation.algebra import Algebra
+from pdenet.symmetry.equation.axis_maps import AxisMap, lattice_group, subgroup
+from pdenet.symmetry.equation.found import Broken, Found
+from pdenet.symmetry.equation.jets import JetSystem
+from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
+from pdenet.symmetry.equation.representation import MAX_CHOICES, is_zero, representation
+
+MAX_TRIALS = 2000
+"""How many signed permutations are tried for one element; four components have 384."""
+
+
+def lattice_symmetries(
+    jets: JetSystem,
+) -> tuple[Found[LatticeSymmetry], Found[LatticeSymmetry]]:
+    """Return the lattice symmetries without and with a reversal of time.
+
+    Args:
+        jets: the equation; symbols without a value stand for generic values.
+
+    Returns:
+        The elements that hold, with their actions, and those that fail, with a term that is not
+        matched; for t kept, and for t → −t.
+
+    Example:
+        >>> from pdenet.equation.catalogue import catalogue
+        >>> from pdenet.symmetry.equation.writing import jet_system
+        >>> kept, reversed_ = lattice_symmetries(jet_system(catalogue["rotation"].system))
+        >>> print(kept)
+        identity
+        quarter turn
+        half turn
+        three-quarter turn
+        not mirror x → −x: omega x u_y in u_t becomes -omega x u_y
+        not mirror y → −y: omega x u_y in u_t becomes -omega x u_y
+        not mirror x ↔ y: omega x u_y in u_t becomes omega y u_x
+        not mirror x ↔ −y: omega x u_y in u_t becomes omega y u_x
+    """
+    search = _Search(jets)
+    group = lattice_group(jets.dimension)
+    choices: dict[AxisMap, list[sp.Matrix]] = {}
+    loose: dict[AxisMap, sp.Matrix] = {}
+    failed: set[AxisMap] = set()
+    words = subgroup((), jets.dimension)
+    for g in (*group, *(replace(g, time=-1) for g in group)):
+        # The symmetries are a group: products of known ones hold, and their cosets fail together.
+        if g in words or g in failed:
+            continue
+        found, other = search.actions(g)
+        if found:
+            choices[g] = found
+            words = subgroup(tuple(choices), jets.dimension)
+        elif other is not None:
+            loose[g] = other
+        else:
+            failed.update(made for h in words for made in (g @ h, h @ g))
+    chosen, is_representation = representation(choices, jets.dimension, jets.num_components)
+    made = {
+        g: LatticeSymmetry(g, jets.components, sp.ImmutableMatrix(m), is_action=is_representation)
+        for g, m in chosen.items()
+    }
+    for g, m in loose.items():
+        made[g] = LatticeSymmetry(g, jets.components, sp.ImmutableMatrix(m), is_action=False)
+
+    def part(time: int) -> Found[LatticeSymmetry]:
+        of_time = (*group,) if time > 0 else tuple(replace(g, time=-1) for g in group)
+        return Found(
+            tuple(made[g] for g in of_time if g in made),
+            tuple(Broken(g.name, search.reason(g)) for g in of_time if g not in made),
+        )
+
+    return part(1), part(-1)
+
+
+class _Search:
+    """Finds M for one g after another."""
+
+    def __init__(self, jets: JetSystem) -> None:
+        self.jets = jets
+        self.linear = [self._linear(right) for right in jets.right_sides]
+        self.has_source = any(part is not None and part[1] != 0 for part in self.linear)
+        known = [part[0] + part[1] for part in self.linear if part is not None]
+        maps = lattice_group(jets.dimension)
+        coords = [self._moved_coordinates(replace(g, time=s)) for g in maps for s in (1, -1)]
+        self.terms = [[jets.place(s) for s in jets.jets_in(right)] for right in jets.right_sides]
+        every = [
+            jets.jet(k, self._moved(g, order))
+            for of in self.terms
+            for _, order in of
+            for g in maps
+            for k in range(jets.num_components)
+        ]
+        exprs = [e.xreplace(c) for e in known for c in coords if e.free_symbols & set(c)]
+        self.algebra = Algebra(jets, [*known, *exprs, *every, *jets.coordinates])
+
+    def _linear(self, right: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+        """Return Taylor's linear and constant part at u = 0; None where F is not smooth there."""
+        jets = self.jets.jets_in(right)
+        origin = dict.fromkeys(jets, sp.S.Zero)
+        if right.has(sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise, sp.Heaviside, sp.atan2):
+            return None
+        slopes = [sp.diff(right, j).xreplace(origin) * j for j in jets]
+        parts = sp.Add(*slopes), right.xreplace(origin)
+        return None if any(p.has(sp.zoo, sp.nan, sp.oo) for p in parts) else parts
+
+    # -- how g moves jets and coordinates ---------------------------------------------------------
+
+    def _moved(self, g: AxisMap, order: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the order α of ∂^β (u∘g⁻¹) = ± (∂^α u)∘g⁻¹."""
+        made = [0] * len(order)
+        for b, k in enumerate(order):
+            made[g.permutation[b]] += k
+        return tuple(made)
+
+    def _sign(self, g: AxisMap, order: tuple[int, ...]) -> int:
+        return -1 if sum(k for k, s in zip(order, g.signs, strict=True) if s < 0) % 2 else 1
+
+    def _moved_coordinates(self, g: AxisMap) -> dict[sp.Symbol, sp.Expr]:
+        t, *axes = self.jets.coordinates
+        made = {
+            axes[b]: s * axes[p]
+            for b, (p, s) in enumerate(zip(g.permutation, g.signs, strict=True))
+            if (p, s) != (b, 1)
+        }
+        return made if g.time > 0 else {t: -t, **made}
+
+    def image(self, g: AxisMap, matrix: sp.Matrix, expr: sp.Expr) -> sp.Expr:
+        """Return F_j[M u∘g⁻¹] at g x, in jets of u at x."""
+        table = self._moved_coordinates(g)
+        for jet in self.jets.jets_in(expr):
+            j, order = self.jets.place(jet)
+            to, sign = self._moved(g, order), self._sign(g, order)
+            row = [
+                sign * matrix[j, k] * self.jets.jet(k, to)
+                for k in range(self.jets.num_components)
+                if matrix[j, k] != 0
+            ]
+            table[jet] = sp.Add(*row)
+        return expr.xreplace(table)
+
+    # -- the search -------------------------------------------------------------------------------
+
+    def actions(self, g: AxisMap) -> tuple[list[sp.Matrix], sp.Matrix | None]:
+        """Return the M of g, best first, or one that is no action but solves the equation."""
+        if self._open_functions(g):
+            return [], None
+        basis = self._solutions(g)
+        found = list(
+            itertools.islice((m for m in self._signed(basis) if self.holds(g, m)), MAX_CHOICES)
+        )
+        if found or not basis:
+            return found, None
+        spread = [m for m in self._combined(basis) if self.holds(g, m)]
+        exact = [m for m in (_of_order(s, g.order) for s in spread) if m is not None]
+        return exact[:MAX_CHOICES], (spread[0] if spread and not exact else None)
+
+    def _open_functions(self, g: AxisMap) -> list[sp.Expr]:
+        """Return coefficient functions c(x, y) that g moves: they stand for any function."""
+        moved = self._moved_coordinates(g)
+        every = {f for right in self.jets.right_sides for f in right.atoms(AppliedUndef)}
+        return sorted((f for f in every if f.free_symbols & set(moved)), key=str)
+
+    def _solutions(self, g: AxisMap) -> list[list[sp.Expr]]:
+        """Return a basis of the M (row by row, then a 1) that the linear part of F allows."""
+        n = self.jets.num_components
+        rows = [j for j in range(n) if self.linear[j] is not None]
+        columns: list[list[Any]] = []
+        for a, b in itertools.product(range(n), repeat=2):
+            entry = sp.zeros(n, n)
+            entry[a, b] = 1
+            column = []
+            for j in rows:
+                part = self.linear[j]
+                other = self.linear[b] if a == j else (sp.S.Zero, sp.S.Zero)
+                if part is None or other is None:
+                    continue
+                left = self.image(g, entry, part[0])
+                column.append(self.algebra.read(sp.expand(left - g.time * (other[0] + other[1]))))
+            columns.append(column)
+        if any(len(c) != len(columns[0]) for c in columns):
+            columns = [[] for _ in columns]  # too rough an equation: every M is tried
+        if self.has_source:
+            moved = self._moved_coordinates(g)
+            source = [(self.linear[j] or (0, sp.S.Zero))[1].xreplace(moved) for j in rows]
+            columns.append([self.algebra.read(s) for s in source] if columns[0] else [])
+        return self.algebra.null_space(columns)
+
+    def _signed(self, basis: list[list[sp.Expr]]) -> Iterator[sp.Matrix]:
+        """Go through the signed permutation matrices in the solution space, identity first."""
+        n = self.jets.num_components
+        allowed = [[k for k in range(n) if any(v[j * n + k] != 0 for v in basis)] for j in range(n)]
+        # Null vectors end in their own 1: the last place that is not 0, and 0 in all the others.
+        free = [max(k for k, e in enumerate(v) if e != 0) for v in basis]
+
+        def is_solution(entries: Sequence[sp.Expr]) -> bool:
+            whole = [*entries, sp.S.One] if self.has_source else list(entries)
+            weights = [whole[k] for k in free]
+            return all(
+                sp.expand(whole[k] - sum(w * v[k] for w, v in zip(weights, basis, strict=True)))
+                == 0
+                for k in range(len(whole))
+                if k not in free
+            )
+
+        def rows(j: int, used: frozenset[int]) -> Iterator[list[tuple[int, int]]]:
+            if j == n:
+                yield []
+                return
+            for k in sorted(allowed[j], key=lambda k: (k != j, k)):
+                if k not in used:
+                    for sign in (1, -1):
+                        for rest in rows(j + 1, used | {k}):
+                            yield [(k, sign), *rest]
+
+        for choice in itertools.islice(rows(0, frozenset()), MAX_TRIALS):
+            matrix = sp.zeros(n, n)
+            for j, (k, sign) in enumerate(choice):
+                matrix[j, k] = sign
+            if is_solution(list(matrix)):
+                yield matrix
+
+    def _combined(self, basis: list[list[sp.Expr]]) -> Iterator[sp.Matrix]:
+        """Go through invertible combinations of few basis vectors with weights 1, −1."""
+        n = self.jets.num_components
+        if len(basis) > _MOST_COMBINED:
+            return
+        weights = sorted(
+            itertools.product((0, 1, -1), repeat=len(basis)),
+            key=lambda w: (sum(map(abs, w)), [-k for k in w]),
+        )
+        for chosen in weights[1:]:
+            entries = [
+                sum((w * v[k] for w, v in zip(chosen, basis, strict=True)), sp.S.Zero)
+                for k in range(len(basis[0]))
+            ]
+            if self.has_source:
+                if entries[-1] == 0:
+                    continue
+                entries = [e / entries[-1] for e in entries[:-1]]
+            matrix = sp.Matrix(n, n, entries)
+            if matrix.det() != 0:
+                yield matrix
+
+    def holds(self, g: AxisMap, matrix: sp.Matrix) -> bool:
+        """Tell whether F[M u∘g⁻¹] = ± M F[u]∘g⁻¹ identically."""
+        rights = self.jets.right_sides
+        for j, right in enumerate(rights):
+            mine = [matrix[j, k] * rights[k] for k in range(len(rights)) if matrix[j, k] != 0]
+            difference = self.image(g, matrix, right) - g.time * sp.Add(*mine)
+            if difference != 0 and not _vanishes(sp.expand(difference)):
+                return False
+        return True
+
+    def reason(self, g: AxisMap) -> str:
+        """Name a term that g does not match when the components stay as they are."""
+        functions = self._open_functions(g)
+        if functions:
+            return f"{functions[0]} stands for any function; give it an expression in values="
+        jets = self.jets
+        for j, right in enumerate(jets.right_sides):
+            whole = set(sp.Add.make_args(sp.expand(right)))
+            for term in sorted(whole, key=sp.default_sort_key):
+                image = sp.expand(g.time * self.image(g, sp.eye(jets.num_components), term))
+                if not set(sp.Add.make_args(image)) <= whole:
+                    return (
+                        f"{jets.shown(term)} in {jets.equation_name(j)} becomes {jets.shown(image)}"
+                    )
+        return "no linear action on the components was found"
+
+
+_MOST_COMBINED = 4  # 3⁴ combinations
+
+
+def _vanishes(difference: sp.Expr) -> bool:
+    """Tell whether an expression is 0 where its fractions are put together."""
+    if difference == 0:
+        return True
+    if not any(p.exp.is_negative for p in difference.atoms(sp.Pow)):
+        return False
+    return sp.expand(sp.fraction(sp.together(difference))[0]) == 0
+
+
+def _of_order(matrix: sp.Matrix, order: int) -> sp.Matrix | None:
+    """Return a multiple of M whose power is the identity, where a rational one exists."""
+    power = (matrix**order).applyfunc(sp.cancel)
+    scale = power[0, 0]
+    if scale == 0 or not is_zero(power - scale * sp.eye(matrix.rows)):
+        return None
+    root = sp.root(scale, order)
+    if not root.is_rational:
+        return None
+    return matrix / root

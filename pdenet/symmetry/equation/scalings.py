@@ -1,0 +1,190 @@
+"""Scalings: all (t, x, …, u_j) ↦ (λ^a t, λ^b x, …, λ^{c_j} u_j) that leave an equation invariant.
+
+∂u_j/∂t = F_j is invariant when every monomial of F_j has the weight c_j − a, where the weight of
+∂^α u_k is c_k − Σ α_i b_i. Functions such as exp ask their argument to have the weight 0; a power
+of a sum asks the sum to be homogeneous. These are linear equations for the weights: an exact null
+space over the rationals. Where parameters scale too, it is dimensional analysis.
+
+Source: Bluman & Kumei (1989), Symmetries and Differential Equations, § 1.2 for the group and the
+Buckingham theorem behind `dimensional`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+from sympy.polys.matrices import DomainMatrix
+
+from pdenet.equation.symbols import TIME
+from pdenet.symmetry.equation.check_flows import check_scaling
+from pdenet.symmetry.equation.jets import Jet, JetSystem
+from pdenet.symmetry.equation.runs import Check
+from pdenet.symmetry.equation.vector_fields import integral
+
+if TYPE_CHECKING:
+    from pdenet.simulate.solver import Solver
+
+Row = dict[str, sp.Rational]  # a weight, as a combination of the unknown ones
+Rows = list[Row]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Every quantity q becomes λ^w q.
+
+    Attributes:
+        weights: the integer w of t, each axis, each component and, where they scale, parameters;
+            those of weight 0 too.
+    """
+
+    weights: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        """The transformation, written out."""
+        return str(self)
+
+    def __str__(self) -> str:
+        moved = {k: w for k, w in self.weights.items() if w}
+        to = ", ".join(_power(k, w) for k, w in moved.items())
+        return f"({', '.join(moved)}) → ({to})"
+
+    def check(
+        self, solver: Solver, state: object | None = None, until: float | None = None
+    ) -> Check:
+        """Return how far it is from holding on a grid; rounding, for a true one.
+
+        Args:
+            solver: a solver of the equation.
+            state: an initial state, or None for a smooth sample.
+            until: how long to run, or None for eight steps.
+
+        Raises:
+            SymmetryError: a boundary value is not 0, or ties u to its slope.
+        """
+        return check_scaling(self.weights, solver, state, until)
+
+
+def scalings(jets: JetSystem, *, with_parameters: bool = False) -> tuple[Scaling, ...]:
+    """Return a basis of the scalings of an equation, in lowest integers; exact.
+
+    Args:
+        jets: the equation; symbols without a value stand for generic values.
+        with_parameters: whether the parameters may scale as well.
+
+    Example:
+        >>> from pdenet.equation.catalogue import catalogue
+        >>> from pdenet.symmetry.equation.writing import jet_system
+        >>> for scaling in scalings(jet_system(catalogue["kdv"].system)):
+        ...     print(scaling)
+        (t, x, u) → (λ³ t, λ x, λ⁻² u)
+    """
+    parameters = [s.name for s in jets.parameters_in(*jets.right_sides)]
+    weigh = _Weights(jets, frozenset(parameters if with_parameters else ()))
+    for j, right in enumerate(jets.right_sides):
+        # c_j − a; for a second time derivative, the rate's own weight follows from its equation.
+        weigh.equal(right, {jets.components[j]: sp.S.One, TIME: sp.S.NegativeOne})
+    names = [*jets.components, *weigh.free, TIME, *jets.axes]
+    order = [*jets.components[::-1], *sorted(weigh.free), TIME, *jets.axes]
+    vectors = _null_space(weigh.rows, order)
+    shown = [TIME, *jets.axes, *jets.components, *sorted(weigh.free)]
+    assert set(shown) == set(names)
+    made = []
+    for vector in vectors:
+        integers = dict(zip(order, (int(v) for v in integral(vector)), strict=True))
+        made.append(Scaling({k: integers[k] for k in shown}))
+    return tuple(sorted(made, key=lambda s: [-(s.weights[k] != 0) for k in shown]))
+
+
+class _Weights:
+    """Collects the linear equations that the weights satisfy."""
+
+    def __init__(self, jets: JetSystem, free: frozenset[str]) -> None:
+        self.jets = jets
+        self.free = free
+        self.rows: Rows = []
+
+    def equal(self, expr: sp.Expr, weight: Row) -> None:
+        """Ask every term of an expression to have a weight."""
+        for term in sp.Add.make_args(expr):
+            if term != 0:
+                self.rows.append(_sum((sp.S.One, self.of(term)), (sp.S.NegativeOne, weight)))
+
+    def of(self, expr: sp.Expr) -> Row:
+        """Return the weight of an expression, asking it to be homogeneous."""
+        if expr.is_Number or expr.is_NumberSymbol:
+            return {}
+        if isinstance(expr, Jet):
+            component, order = self.jets.place(expr)
+            pairs = zip(self.jets.axes, order, strict=True)
+            slopes = {axis: sp.Integer(-k) for axis, k in pairs if k}
+            return {self.jets.components[component]: sp.S.One, **slopes}
+        if expr.is_Symbol:
+            is_free = expr in self.jets.coordinates or expr.name in self.free
+            return {expr.name: sp.S.One} if is_free else {}
+        if expr.is_Mul:
+            return _sum(*((sp.S.One, self.of(a)) for a in expr.args))
+        if expr.is_Pow and expr.exp.is_Rational:
+            return _sum((expr.exp, self.of(expr.base)))
+        if expr.is_Add or isinstance(expr, sp.Max | sp.Min):
+            first = self.of(expr.args[0])
+            for other in expr.args[1:]:
+                self.rows.append(_sum((sp.S.One, self.of(other)), (sp.S.NegativeOne, first)))
+            return first
+        if isinstance(expr, sp.Abs):
+            return self.of(expr.args[0])
+        if isinstance(expr, sp.sign | sp.Heaviside):
+            self.of(expr.args[0])  # λ > 0 changes no sign; a sum inside is still homogeneous
+            return {}
+        if isinstance(expr, AppliedUndef | sp.Derivative):
+            # Any function of x: only x fixed leaves it what it is.
+            for symbol in expr.free_symbols:
+                self.rows.append(self.of(symbol))
+            return {}
+        if isinstance(expr, sp.Piecewise):
+            for symbol in expr.free_symbols:  # conditions: nothing in them may scale
+                self.rows.append(self.of(symbol))
+            return {}
+        for argument in expr.args:  # exp(a), u**a: pure numbers inside
+            self.equal(argument, {})
+        return {}
+
+
+def _sum(*parts: tuple[sp.Rational, Row]) -> Row:
+    made: Row = {}
+    for factor, row in parts:
+        for name, value in row.items():
+            made[name] = made.get(name, sp.S.Zero) + factor * value
+    return {k: v for k, v in made.items() if v != 0}
+
+
+def _null_space(rows: Rows, order: Sequence[str]) -> list[list[sp.Expr]]:
+    kept = [r for r in rows if r]
+    matrix = sp.Matrix(
+        max(len(kept), 1),
+        len(order),
+        lambda r, c: kept[r].get(order[c], sp.S.Zero) if kept else sp.S.Zero,
+    )
+    reduced, pivots = DomainMatrix.from_Matrix(matrix).to_field().rref()
+    entries = reduced.to_Matrix()
+    made = []
+    for m in (k for k in range(len(order)) if k not in pivots):
+        vector = [sp.S.Zero] * len(order)
+        vector[m] = sp.S.One
+        for r, pivot in enumerate(pivots):
+            vector[pivot] = -entries[r, m]
+        made.append(vector)
+    return made
+
+
+def _power(name: str, weight: int) -> str:
+    if weight == 1:
+        return f"λ {name}"
+    return f"λ{str(weight).translate(_RAISED)} {name}"
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -1,0 +1,111 @@
+"""Translations: whether t, x, y or z enters an equation, and in which term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from pdenet.equation.functions import symbol_names
+from pdenet.equation.printing import text
+from pdenet.equation.symbols import TIME, canonical_symbol
+from pdenet.equation.system import System
+from pdenet.symmetry.equation.check_flows import check_translation
+from pdenet.symmetry.equation.found import Broken, Found
+from pdenet.symmetry.equation.jets import JetSystem
+from pdenet.symmetry.equation.runs import Check
+
+if TYPE_CHECKING:
+    from pdenet.simulate.solver import Solver
+
+
+@dataclass(frozen=True)
+class Translation:
+    """u(t, x) ↦ u(t, x − s) along one axis, or u(t − s, x).
+
+    Attributes:
+        axis: "t", "x", "y" or "z".
+    """
+
+    axis: str
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"translation in {self.axis}"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def check(
+        self, solver: Solver, state: object | None = None, until: float | None = None
+    ) -> Check:
+        """Return how far it is from holding on a grid; rounding, for a true one.
+
+        Args:
+            solver: a solver of the equation.
+            state: an initial state, or None for a smooth sample.
+            until: how long to run, or None for eight steps.
+
+        Raises:
+            SymmetryError: the axis is not periodic.
+        """
+        return check_translation(self.axis, solver, state, until)
+
+
+def translations(jets: JetSystem) -> Found[Translation]:
+    """Return the translations that leave an equation invariant; exact.
+
+    F depends on a coordinate where ∂F/∂x does not vanish; the reason names a term that holds it.
+
+    Example:
+        >>> from pdenet.equation.catalogue import catalogue
+        >>> from pdenet.symmetry.equation.writing import jet_system
+        >>> print(translations(jet_system(catalogue["rotation"].system)))
+        translation in t
+        not translation in x: omega x u_y in u_t holds x
+        not translation in y: -omega y u_x in u_t holds y
+    """
+    held: list[Translation] = []
+    broken: list[Broken] = []
+    for symbol in jets.coordinates:
+        reason = next(
+            (
+                f"{jets.shown(term)} in {jets.equation_name(j)} holds {symbol}"
+                for j, right in enumerate(jets.right_sides)
+                for term in sorted(sp.Add.make_args(right), key=sp.default_sort_key)
+                if term.has(symbol)
+            ),
+            "",
+        )
+        _sort(symbol.name, reason, held, broken)
+    return Found(tuple(held), tuple(broken))
+
+
+def family_translations(system: System) -> Found[Translation]:
+    """Return the translations of a family, whose open coefficients are constants."""
+    held: list[Translation] = []
+    broken: list[Broken] = []
+    for axis in (TIME, *system.axes):
+        arguments = {p.name for p in system.parameters if axis in p.arguments}
+        reason = next(
+            (
+                f"{text(system.expression(term))} in {info.name}_t holds {axis}"
+                for info, term in system.terms()
+                for product in term.products
+                if symbol_names(product.prefactor) & {axis, *arguments}
+                or product.prefactor.has(canonical_symbol(axis))
+            ),
+            "",
+        )
+        _sort(axis, reason, held, broken)
+    return Found(tuple(held), tuple(broken))
+
+
+def _sort(axis: str, reason: str, held: list[Translation], broken: list[Broken]) -> None:
+    made = Translation(axis)
+    if reason:
+        broken.append(Broken(made.name, reason))
+    else:
+        held.append(made)

@@ -1,0 +1,235 @@
+"""How turns and mirrors act on the components, found by solving, is what geometry says."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from pdenet.equation.catalogue import catalogue
+from pdenet.equation.pde import PDE
+from pdenet.equation.symbols import coordinates, fields
+from pdenet.symmetry.equation.axis_maps import AxisMap
+from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
+
+t, x, y = coordinates("t x y")
+NAMES = list(catalogue)
+
+# For each equation: scalars, and vectors (components in order), with −1 for pseudo-vectors, which a
+# mirror turns the other way.
+GEOMETRY: dict[str, list[tuple[str, int]]] = {
+    "heat": [("u", 1)],
+    "wave": [("u", 1), ("u_t", 1)],
+    "wave_system": [("u", 1), ("v", 1)],
+    "wave_first_order": [("p", 1), ("q r", 1)],
+    "dilation": [("u", 1)],
+    "gray_scott": [("u", 1), ("v", 1)],
+    "burgers_2d": [("u v", 1)],
+    "acoustics": [("p", 1), ("u v", 1)],
+    "shallow_water": [("h", 1), ("u v", 1)],
+    "maxwell_tm": [("Ez", 1), ("Hx Hy", -1)],
+}
+
+
+def expected(g: AxisMap, parts: list[tuple[str, int]]) -> np.ndarray:
+    blocks = []
+    for names, parity in parts:
+        sign = round(np.linalg.det(g.matrix)) if parity < 0 else 1
+        blocks.append(sign * (g.matrix if " " in names else np.eye(1, dtype=int)))
+    size = sum(map(len, blocks))
+    made = np.zeros((size, size), dtype=int)
+    place = 0
+    for block in blocks:
+        made[place : place + len(block), place : place + len(block)] = block
+        place += len(block)
+    return made
+
+
+def matrix(symmetry: LatticeSymmetry) -> np.ndarray:
+    assert symmetry.matrix is not None
+    return np.array(symmetry.matrix.tolist(), dtype=int)
+
+
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_all_eight_symmetries_turn_scalars_and_vectors_as_geometry_says(name: str) -> None:
+    found = catalogue[name].symmetries().lattice
+    assert len(found) == 8
+    assert not found.broken
+    for symmetry in found:
+        np.testing.assert_array_equal(matrix(symmetry), expected(symmetry.map, GEOMETRY[name]))
+
+
+def test_all_forty_eight_turn_the_velocity_of_sound() -> None:
+    found = catalogue.build("acoustics", dimension=3).symmetries().lattice
+    assert len(found) == 48
+    for symmetry in found:
+        made = matrix(symmetry)
+        assert made[0, 0] == 1
+        np.testing.assert_array_equal(made[1:, 1:], symmetry.map.matrix)
+
+
+@pytest.mark.parametrize("form", ["advective", "divergence"])
+def test_both_forms_of_shallow_water_have_the_same_symmetries(form: str) -> None:
+    found = catalogue.build("shallow_water", form=form).symmetries().lattice
+    for symmetry in found:
+        np.testing.assert_array_equal(
+            matrix(symmetry), expected(symmetry.map, GEOMETRY["shallow_water"])
+        )
+    assert len(found) == 8
+
+
+def names(pde: PDE, values: dict[str, object] | None = None) -> list[str]:
+    return [s.name for s in pde.symmetries(values).lattice]
+
+
+def test_rotation_turns_and_has_no_mirror() -> None:
+    turns = ["identity", "quarter turn", "half turn", "three-quarter turn"]
+    found = catalogue["rotation"].symmetries().lattice
+    assert [s.name for s in found] == turns
+    assert len(found.broken) == 4
+    assert all("omega x u_y" in b.reason for b in found.broken)
+
+
+@pytest.mark.parametrize(
+    ("values", "mirrors"),
+    [
+        ({}, []),
+        ({"cx": 1, "cy": 0}, ["mirror y → −y"]),
+        ({"cx": 1, "cy": 1}, ["mirror x ↔ y"]),
+        ({"cx": 0.5, "cy": -0.5}, ["mirror x ↔ −y"]),
+    ],
+)
+def test_advection_has_the_mirror_that_keeps_its_velocity(
+    values: dict[str, object], mirrors: list[str]
+) -> None:
+    assert names(catalogue["advection"], values) == ["identity", *mirrors]
+
+
+def test_a_wave_of_unequal_speeds_keeps_mirrors_only() -> None:
+    (u,) = (sp.Function("u")(t, x, y),)
+    pde = PDE(sp.Eq(u.diff(t, 2), u.diff(x, 2) + 4 * u.diff(y, 2)))
+    assert names(pde) == ["identity", "half turn", "mirror x → −x", "mirror y → −y"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_actions_are_a_representation(name: str) -> None:
+    """M(g h) = M(g) M(h) for all pairs, with reversals of time; so M(1) = 1, M(g⁻¹) = M(g)⁻¹."""
+    symmetries = catalogue[name].symmetries()
+    every = {s.map: s for s in (*symmetries.lattice, *symmetries.reversals)}
+
+    def signed(s: LatticeSymmetry) -> np.ndarray:
+        if s.matrix is not None:
+            return matrix(s)
+        order = list(s.coefficients)
+        made = np.zeros((len(order),) * 2, dtype=int)
+        for a, (b, sign) in s.coefficients.items():
+            made[order.index(a), order.index(b)] = sign
+        return made
+
+    for g, h in itertools.product(every, repeat=2):
+        assert g @ h in every
+        np.testing.assert_array_equal(signed(every[g @ h]), signed(every[g]) @ signed(every[h]))
+    assert all(s.is_action for s in every.values())
+
+
+REVERSALS = {
+    "heat": 0, "wave": 8, "wave_first_order": 8, "rotation": 4, "advection": 1, "kdv": 1,
+    "burgers_1d": 0, "gray_scott": 0, "shallow_water": 8, "maxwell_tm": 8, "dilation": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REVERSALS)
+def test_time_can_be_reversed_where_nothing_is_lost(name: str) -> None:
+    found = catalogue[name].symmetries().reversals
+    assert len(found) == REVERSALS[name]
+    assert len(found) + len(found.broken) == len(catalogue[name].symmetries().lattice) + len(
+        catalogue[name].symmetries().lattice.broken
+    )
+
+
+def test_reversals_do_what_physics_says() -> None:
+    assert str(catalogue["wave"].symmetries().reversals[0]) == "t → −t: u_t → −u_t"
+    assert str(catalogue["maxwell_tm"].symmetries().reversals[0]) == (
+        "t → −t: Hx → −Hx, Hy → −Hy"  # a magnetic field turns round
+    )
+    assert str(catalogue["kdv"].symmetries().reversals) == (
+        "t → −t with mirror x → −x\nnot t → −t: -u_xxx in u_t becomes u_xxx"
+    )
+
+
+def test_a_skew_basis_of_components_is_found_all_the_same() -> None:
+    """a = u + 2v, b = v of u_t = v_x, v_t = u_x: the mirror u → u, v → −v is a → a − 4b, b → −b."""
+    a, b = fields("a b", (t, x))
+    pde = PDE(
+        sp.Eq(a.diff(t), 2 * a.diff(x) - 3 * b.diff(x)), sp.Eq(b.diff(t), a.diff(x) - 2 * b.diff(x))
+    )
+    (one, mirror) = pde.symmetries().lattice
+    assert mirror.is_action
+    assert not mirror.is_signed_permutation
+    assert mirror.matrix is not None
+    made = np.array(mirror.matrix.tolist(), dtype=np.float64)
+    np.testing.assert_array_equal(made @ made, np.eye(2))
+    change = np.array([[1, 2], [0, 1]])
+    geometric = change @ np.diag([1, -1]) @ np.linalg.inv(change)
+    assert np.allclose(made, geometric) or np.allclose(made, -geometric)  # up to ±1, internal
+    del one
+
+
+def test_functions_of_the_field_must_be_odd_for_a_change_of_sign() -> None:
+    """u_t + f(u) u_x: the mirror needs u → −u, hence an odd f."""
+    u = fields("u", (t, x))
+    for f, mirrors in ((sp.sin(u), 1), (sp.exp(u), 0), (u**3, 1), (u**2, 0), (sp.tanh(u), 1)):
+        assert len(names(PDE(sp.Eq(u.diff(t), -f * u.diff(x))))) == 1 + mirrors, f
+
+
+def test_a_coefficient_function_breaks_what_moves_its_argument_until_it_is_given() -> None:
+    u, c = fields("u", (t, x, y)), sp.Function("c")(x)
+    pde = PDE(sp.Eq(u.diff(t), c * (u.diff(x, 2) + u.diff(y, 2))))
+    assert names(pde) == ["identity", "mirror y → −y"]
+    broken = pde.symmetries().lattice.broken
+    assert all("c(x)" in b.reason for b in broken)
+    assert names(pde, {"c": 1 + x**2}) == [
+        "identity", "half turn", "mirror x → −x", "mirror y → −y",
+    ]  # fmt: skip
+
+
+def test_sources_are_part_of_the_equation() -> None:
+    u = fields("u", (t, x))
+    heat = u.diff(x, 2)
+    assert len(names(PDE(sp.Eq(u.diff(t), heat + sp.cos(x))))) == 2
+    (_, mirror) = PDE(sp.Eq(u.diff(t), heat + sp.sin(x))).symmetries().lattice
+    assert mirror.action() == "u → −u"
+    assert len(names(PDE(sp.Eq(u.diff(t), heat + sp.exp(x))))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "quarter", "mirror"),
+    [
+        ("eq2", "A → −B, B → A", "A → −A"),
+        ("eq3", "A → −B, B → A, C → D, D → C", "A → −A"),
+        ("eq5", "Cx → −Cy, Cy → Cx", "Cx → −Cx"),
+        ("eq7", "Ax → −Ay, Ay → Ax", "Ax → −Ax"),
+        ("eq9", "A → −B, B → A", "A → −A"),
+    ],
+)
+def test_families_exchange_their_coefficients(name: str, quarter: str, mirror: str) -> None:
+    """By the chain rule: v(X) = u(g⁻¹X) has ∂_x v = −∂_y u, ∂_y v = ∂_x u for a quarter turn."""
+    found = {s.name: s for s in catalogue[name].symmetries().lattice}
+    assert len(found) == 8
+    assert found["quarter turn"].action() == quarter
+    assert found["mirror x → −x"].action() == mirror
+
+
+def test_a_family_with_one_matrix_for_two_directions_loses_mirrors() -> None:
+    import pdenet as pn
+
+    n = sp.Symbol("n", integer=True, positive=True)
+    i, j = pn.indices("i j")
+    u, a = pn.VectorField("u", n, (t, x, y)), pn.Coefficient("A", (n, n))
+    pde = pn.PDE(sp.Eq(u[i].diff(t), a[i, j] * (u[j].diff(x) + u[j].diff(y))))
+    found = pde.symmetries().lattice
+    # −A serves for the half turn and the mirror that reverses both directions.
+    assert [s.name for s in found] == ["identity", "half turn", "mirror x ↔ y", "mirror x ↔ −y"]
+    assert all("no exchange of coefficients" in b.reason for b in found.broken)
