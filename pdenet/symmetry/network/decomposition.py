@@ -150,7 +150,7 @@ def _decompose(
     values, vectors = np.linalg.eigh(0.5 * (form + form.T)) if len(form) else (np.zeros(0), form)
     # Elements known up to zero/nonzero have traces known as well.
     floor = max(_TRACE_FLOOR, 10.0 * gap.zero / gap.nonzero)
-    positive = np.flatnonzero(values > 1e9)
+    positive = np.flatnonzero(values > floor)
     if not len(positive):
         negative = np.flatnonzero(values < -floor)
         half = None

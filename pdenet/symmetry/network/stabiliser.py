@@ -260,14 +260,14 @@ def _closed(
         worst = max(worst, breaks(scipy.linalg.expm(x / np.linalg.norm(x))))
     # What is taken for zero breaks the form by as much.
     allowed = max(_KEPT, 100.0 * gap.zero)
-    is_group = worst <= allowed and _leaves(basis, generator) <= allowed
+    is_group = worst <= allowed and outside_span(basis, generator) <= allowed
     counts = [len(group) for group in groups]
     finite = n - sum(counts) + sum(m * m for m in counts)
     finite = len(basis) if is_group else min(finite, len(basis))
     return Stabiliser(n, equation, len(basis), basis, finite, is_group, worst, groups, gap)
 
 
-def _leaves(basis: np.ndarray, generator: np.random.Generator) -> float:
+def outside_span(basis: np.ndarray, generator: np.random.Generator) -> float:
     """Return how far commutators of random elements are from the span, relative to their norm."""
     span = np.linalg.qr(basis.reshape(len(basis), -1).T)[0]
     worst = 0.0

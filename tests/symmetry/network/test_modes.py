@@ -121,6 +121,35 @@ def test_symmetric_matrices_have_an_orthogonal_basis() -> None:
     check(found, matrices, 1e-13)
 
 
+def test_equal_blocks_of_symmetric_matrices_have_an_orthogonal_basis() -> None:
+    """Of many splittings one is orthogonal; it is not found unless it is looked for."""
+    generator = np.random.default_rng(11)
+    one = generator.normal(size=(2, 2, 2))
+    matrices = hidden(np.kron(np.eye(3), one + one.swapaxes(1, 2)), orthogonal(6, generator))
+    found = simultaneous_diagonalisation(matrices)
+    assert found.blocks == (2, 2, 2)
+    assert found.is_orthogonal
+    check(found, matrices, 1e-13)
+
+
+@pytest.mark.parametrize("method", [decomposed, eigenvector_blocks])
+def test_both_methods_find_complex_blocks_and_their_halves(method: object) -> None:
+    """i ⊗ N with complex N of 3: six real rows that no real change of unknowns decouples."""
+    generator = np.random.default_rng(12)
+    real, imaginary = generator.normal(size=(2, 2, 3, 3))
+    plain = np.kron(real, np.eye(2)) + np.kron(imaginary, TURN)
+    matrices = hidden(plain, conditioned(6, 4.0, generator))
+    assert callable(method)
+    found = method(matrices, None)
+    assert found.kinds == ["complex"]
+    (basis,), (half,) = found.bases, found.halves
+    assert np.linalg.matrix_rank(basis) == 6
+    for matrix in matrices:
+        image = matrix @ half
+        assert half.shape == (6, 3)
+        assert np.linalg.norm(image - half @ np.linalg.pinv(half) @ image) < 1e-12  # rounding
+
+
 def test_a_jordan_block_does_not_split() -> None:
     matrix = 2.0 * np.eye(4) + np.diag([1.0, 1.0, 0.0], 1)
     basis = conditioned(4, 5.0, np.random.default_rng(6))

@@ -11,7 +11,7 @@ import torch
 
 import pdenet as pn
 from pdenet.symmetry.network.parametrised import Form
-from pdenet.symmetry.network.stabiliser import Stabiliser, stabiliser
+from pdenet.symmetry.network.stabiliser import Stabiliser, outside_span, stabiliser
 
 Array = np.ndarray
 Tensors = tuple[torch.Tensor, ...]
@@ -343,6 +343,34 @@ def test_eq4_may_be_given_as_two_coefficients() -> None:
     found = stabiliser((a, c[0]), equation=4)
     assert (found.dimension, found.groups, found.is_group) == (6, ((1, 3),), True)
     assert found.dimension == dimension_by_jacobian(eq4, as_tensors(a, c[0]))
+
+
+def test_eq4_mixes_rows_of_the_inverse_not_columns() -> None:
+    """Where equation i vanishes, A^a_ij = 0, it may be added to every other, and none to it.
+
+    In Eq. (3) with a_j = 0 it is the unknown j whose row of P is free.
+    """
+    a, c = drawn(2, 4, seed=19)
+    a[:, 3, :] = 0.0
+    found = stabiliser((a, c[0]), equation=4)
+    assert found.dimension == 4 + 3 == dimension_by_jacobian(eq4, as_tensors(a, c[0]))
+    assert found.is_group
+    entries = {tuple(map(int, place)) for x in found.basis for place in np.argwhere(x)}
+    assert entries == {(r, r) for r in range(4)} | {(r, 3) for r in range(3)}
+    a, c = drawn(2, 4, seed=20)
+    a[:, :, 3] = 0.0
+    found = stabiliser((a, c))
+    assert found.is_group
+    entries = {tuple(map(int, place)) for x in found.basis for place in np.argwhere(x)}
+    assert entries == {(r, r) for r in range(4)} | {(3, p) for p in range(3)}
+
+
+def test_commutators_of_symmetric_matrices_leave_their_span() -> None:
+    units = np.eye(9).reshape(-1, 3, 3)
+    generator = np.random.default_rng(0)
+    upper = units[[k for k in range(9) if k // 3 <= k % 3]]
+    assert outside_span(upper + upper.swapaxes(1, 2), generator) > 0.1
+    assert outside_span(upper, generator) < 1e-14  # rounding
 
 
 def test_parallel_rows_are_not_enough_for_eq5() -> None:
