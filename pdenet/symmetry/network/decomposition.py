@@ -17,8 +17,9 @@ while in every other case some X of trace 0 has tr X² > 0. Then the real parts 
 are not all the same, and its invariant subspaces on both sides of a gap split ℝⁿ. The halves are
 treated alike until none splits. Krull and Schmidt: the sizes found do not depend on the choices.
 
-Where C is that of the M_k and their transposes together, C is closed under transposes, tr X² > 0
-on its symmetric part, X may be taken symmetric, and P is orthogonal.
+Where C is closed under transposes, as it is for symmetric and for commuting normal matrices, the
+eigenvectors of the trace form are symmetric matrices where it is positive and antisymmetric ones
+where it is negative: X is symmetric, and P orthogonal.
 
 Source: Murota, Kanno, Kojima & Kojima (2010), Japan J. Indust. Appl. Math. 27, 125–160; Maehara &
 Murota (2010), ibid., 263–293, and (2011), SIAM J. Matrix Anal. Appl. 32, 605–620, who take a
@@ -143,9 +144,6 @@ def _decompose(
         return
     elements, gap = commutant(matrices, tolerance)
     blocks.gaps.append(gap)
-    both, _ = commutant(np.concatenate([matrices, matrices.swapaxes(1, 2)]), tolerance)
-    is_closed = len(both) == len(elements)
-    elements = both if is_closed else elements
     form = np.einsum("aij,bji->ab", elements, elements)
     values, vectors = np.linalg.eigh(0.5 * (form + form.T)) if len(form) else (np.zeros(0), form)
     # Elements known up to zero/nonzero have traces known as well.
@@ -164,27 +162,22 @@ def _decompose(
         blocks.add(basis, KINDS.get(len(negative), "complex"), half)
         return
     chosen = np.einsum("ap,aij->pij", vectors[:, positive] / values[positive] ** 0.5, elements)
-    for part in _halves(chosen, is_closed):
+    for part in _halves(chosen):
         # Of M on an invariant subspace with orthonormal basis V: VᵀMV.
         _decompose(part.T @ matrices @ part, basis @ part, tolerance, blocks)
 
 
-def _halves(elements: np.ndarray, is_closed: bool) -> tuple[np.ndarray, np.ndarray]:
+def _halves(elements: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return orthonormal bases of two complementary invariant subspaces of a mix of elements."""
     generator = np.random.default_rng(0)
     best = (-1.0, elements[0], 0.0)
     for weights in generator.normal(size=(_DRAWS, len(elements))):
         mix = np.einsum("p,pij->ij", weights, elements)
-        if is_closed:
-            mix = 0.5 * (mix + mix.T)
         parts = np.sort(np.linalg.eigvals(mix).real)
         place = int(np.argmax(np.diff(parts)))
         width = (parts[place + 1] - parts[place]) / (parts[-1] - parts[0])
         best = max(best, (width, mix, 0.5 * (parts[place] + parts[place + 1])), key=lambda t: t[0])
     _, mix, cut = best
-    if is_closed:
-        values, vectors = np.linalg.eigh(mix)
-        return vectors[:, values < cut], vectors[:, values >= cut]
     low, high = (_invariant(mix, cut, sign) for sign in (-1.0, 1.0))
     return low, high
 

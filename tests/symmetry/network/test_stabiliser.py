@@ -215,12 +215,31 @@ def test_dependent_slices_are_tangent_without_being_parallel() -> None:
     generator = np.random.default_rng(7)
     a, c = np.zeros((1, 5, 5)), np.zeros((1, 5, 5))
     a[0, :2], c[0, :, :2] = generator.normal(size=(2, 5)), generator.normal(size=(5, 2))
+    a[0] *= np.geomspace(1e-2, 1e2, 5)  # columns, so that slices differ in size
     found = stabiliser((a, c))
     assert found.dimension == 5 * 4
     assert found.groups == ()
     assert not found.is_group
     theta = (torch.as_tensor(a), torch.as_tensor(c))
     assert found.dimension == dimension_by_jacobian(eq3, theta)
+    # To first order they keep the slices: the second singular value is of second order.
+    for x in found.basis:
+        change = np.eye(5) + 1e-6 * x / np.abs(x).max()
+        slices = np.einsum("ij,jp,jk->pik", a[0], change, c[0])
+        values = np.linalg.svd(slices, compute_uv=False)
+        # (1e-6)² times ratios of slices' sizes, 1e4 squared at most, and less than 1e-6 itself.
+        assert (values[:, 1] / values[:, 0]).max() < 1e-7
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+def test_the_sizes_of_slices_do_not_matter(size: float) -> None:
+    a, c = drawn(2, 5, seed=21)
+    a[:, :, 1] *= size
+    c[:, 2] /= size
+    assert stabiliser((a, c)).is_trivial
+    c[:, 4] = size * c[:, 3]
+    assert stabiliser((a, c)).groups == ((3, 4),)
+    assert stabiliser((a, c)).gap.margin > 1e6
 
 
 def second_ranks(a: Array, c: Array, change: Array) -> float:
