@@ -77,7 +77,12 @@ class Change:
 
 
 def acted(
-    array: np.ndarray, name: str, axes: Sequence[int], rule: Rule, changes: Mapping[str, Change]
+    array: np.ndarray,
+    name: str,
+    axes: Sequence[int],
+    rule: Rule,
+    changes: Mapping[str, Change],
+    is_norm: bool = False,
 ) -> np.ndarray:
     """Return a coefficient in the new unknowns.
 
@@ -87,9 +92,10 @@ def acted(
         axes: for each of its indices, in order, the axis.
         rule: how coefficients change.
         changes: by field; fields that are not there do not change.
+        is_norm: whether it is the numbers of a norm.
     """
     for place, axis in enumerate(axes):
-        slot = Slot(name, place)
+        slot = Slot(name, place, is_norm)
         if slot in rule.variances:
             field, sign = rule.variances[slot]
             if field in changes:

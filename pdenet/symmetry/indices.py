@@ -246,8 +246,8 @@ class _Contracted:
         for use in letter.uses:
             if not use.is_plain:
                 what = (
-                    f"in {letter.text} something acts on each component {use.field}_{letter.name} "
-                    "alone, which commutes with generalised permutations only"
+                    f"in {letter.text} something acts on each component {letter.name} of "
+                    f"{use.field} alone, which commutes with generalised permutations only"
                 )
                 self._fail(names, what)
                 return

@@ -1,0 +1,347 @@
+"""Group: which changes of unknowns act on the stages of a classifier, and what limits them.
+
+The states of a stage are tied together by identity skips, so that each stage has one P: u = P v.
+What a block admits follows from its indices (`pdenet.symmetry.indices`); what comes between them
+admits
+
+    ReLU, maximum over pixels   positive generalised permutations
+    hardtanh                    signed permutations
+    hardball, softball          O(n); with a quadratic form of their own all of GL(n)
+    batch norm                  generalised permutations, until it is folded
+    a linear head or stem       all of GL(n)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from pdenet.errors import SymmetryError
+from pdenet.network.convnet.activation import Radial
+from pdenet.network.convnet.block import PDEBlock
+from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.stage import Stage
+from pdenet.symmetry.groups import IDENTITY, ORTHOGONAL, Group
+from pdenet.symmetry.indices import Rule, solve
+from pdenet.symmetry.network.copies import copied, folded_copy
+from pdenet.symmetry.network.reading import Reading
+
+POSITIVE = Group("monomial", "positive")
+SIGNED = Group("monomial", "signs", common=False)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Something that admits a part of GL(n) only.
+
+    Attributes:
+        layer: which layer.
+        group: what it admits.
+        why: a sentence.
+    """
+
+    layer: str
+    group: Group
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.group}, since {self.why}"
+
+
+@dataclass(frozen=True)
+class StageGroup:
+    """What acts on the states of one stage.
+
+    Attributes:
+        stage: the number, from 1.
+        fields: the fields of the state, which share its channels equally.
+        width: the number of components of each.
+        training: for each field the group of its P with all batch norms as they are: the change is
+            exact in training mode too, but for the ε of norms behind derivatives.
+        evaluation: the same with norms folded that are in the way.
+        equal: sets of fields with one P; of generalised permutations with one permutation.
+        limits: what limits the group in training and, folded, in evaluation.
+    """
+
+    stage: int
+    fields: tuple[str, ...]
+    width: int
+    training: Mapping[str, Group]
+    evaluation: Mapping[str, Group]
+    equal: tuple[frozenset[str], ...]
+    limits: tuple[Limit, ...]
+    training_limits: tuple[Limit, ...]
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of a state."""
+        return self.width * len(self.fields)
+
+    def random(
+        self, rng: np.random.Generator, condition: float = 10.0, training: bool = False
+    ) -> np.ndarray:
+        """Draw an element: a matrix for the whole state, one block for each field.
+
+        Args:
+            rng: the source of randomness.
+            condition: the condition number of each block, where its group has other ones than 1.
+            training: whether it is drawn from the group of training mode.
+
+        Returns:
+            float64, shape `(channels, channels)`.
+        """
+        groups = self.training if training else self.evaluation
+        made = np.zeros((self.channels, self.channels))
+        drawn: dict[frozenset[str], np.ndarray] = {}
+        for k, name in enumerate(self.fields):
+            tie = next(fields for fields in self.equal if name in fields)
+            if tie not in drawn:
+                drawn[tie] = groups[name].random(self.width, rng, condition)
+            here = slice(k * self.width, (k + 1) * self.width)
+            made[here, here] = drawn[tie]
+        return made
+
+    def __str__(self) -> str:
+        lines = []
+        for name in self.fields:
+            of = f" of {name}" if len(self.fields) > 1 else ""
+            group, kept = self.evaluation[name], self.training[name]
+            head = f"stage {self.stage} ({self.width} components{of}): {group.name(self.width)}"
+            if kept != group:
+                head += f"; with its batch norms as they are {kept.name(self.width)}"
+            lines.append(head)
+        lines += [
+            f"  one P for {', '.join(sorted(fields))}" for fields in self.equal if len(fields) > 1
+        ]
+        lines += [f"  limited by {limit}" for limit in self.limits]
+        same = {str(limit) for limit in self.limits}
+        lines += [
+            f"  unfolded also by {limit}"
+            for limit in self.training_limits
+            if str(limit) not in same
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class ModelGroup:
+    """What acts on a classifier: one P a stage, independent of one another.
+
+    Attributes:
+        stages: the groups of its stages.
+    """
+
+    stages: tuple[StageGroup, ...]
+
+    def __getitem__(self, stage: int) -> StageGroup:
+        """Return the group of a stage, counted from 1."""
+        if isinstance(stage, bool) or stage not in range(1, len(self.stages) + 1):
+            raise SymmetryError(
+                f"stages are counted from 1 to {len(self.stages)}; got {stage!r}; name one of them"
+            )
+        return self.stages[stage - 1]
+
+    def random(
+        self, rng: np.random.Generator, condition: float = 10.0, training: bool = False
+    ) -> dict[int, np.ndarray]:
+        """Draw an element for each stage; see `StageGroup.random`."""
+        return {one.stage: one.random(rng, condition, training) for one in self.stages}
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.stages))
+
+
+def group(model: Classifier) -> ModelGroup:
+    """Find which changes of unknowns u = P v leave a classifier's function as it is.
+
+    Args:
+        model: a classifier; it is not changed. Stages are counted from 1.
+
+    Returns:
+        For each stage the group, of training and of evaluation mode, and what limits it.
+
+    Raises:
+        SymmetryError: it is no `pdenet.Classifier`.
+
+    Example:
+        >>> import pdenet as pn
+        >>> model = pn.create_model("eq7_nows_x6_small", activation="none", norm=False)
+        >>> print(group(model)[2])
+        stage 2 (32 components): GL(32)
+    """
+    check_classifier(model)
+    number = range(1, len(model.stages) + 1)
+    return ModelGroup(tuple(stage_group(model, k) for k in number))
+
+
+def check_classifier(model: object) -> None:
+    """Check that something is a classifier.
+
+    Raises:
+        SymmetryError: it is none.
+    """
+    if not isinstance(model, Classifier):
+        raise SymmetryError(
+            f"a pdenet.Classifier was expected; got {type(model).__name__}; its stages are what "
+            "changes of unknowns act on: pde.to_classifier(...) or pn.create_model(...)"
+        )
+
+
+def stage_group(model: Classifier, number: int) -> StageGroup:
+    """Return the group of one stage; see `group`."""
+    stage = stage_of(model, number)
+    rule, _ = rule_of(model, number)
+    folded, _ = rule_of(folded_copy(copied(model), number), number)
+    fields, width = state_of(stage)
+    names = {name: label(number, name) for name in fields}
+    around = _around(model, number)
+    made: list[dict[str, Group]] = []
+    limits: list[tuple[Limit, ...]] = []
+    for found, is_training in ((rule, True), (folded, False)):
+        outside = around + (_in_training(model, number) if is_training else [])
+        groups = {name: found.groups[names[name]] for name in fields}
+        inside = {found.reasons[names[n]]: groups[n] for n in fields if names[n] in found.reasons}
+        own = [Limit("its blocks", own_group, why) for why, own_group in inside.items()]
+        for limit in outside:
+            groups = {name: one & limit.group for name, one in groups.items()}
+        made.append(groups)
+        limits.append((*own, *outside))
+    equal = tuple(
+        frozenset(name for name in fields if names[name] in fields_) for fields_ in folded.equal
+    )
+    return StageGroup(number, fields, width, made[0], made[1], equal, limits[1], limits[0])
+
+
+def stage_of(model: Classifier, number: int) -> Stage:
+    """Return a stage by its number, from 1.
+
+    Raises:
+        SymmetryError: there is none.
+    """
+    count = len(model.stages)
+    if isinstance(number, bool) or number not in range(1, count + 1):
+        raise SymmetryError(
+            f"stages are counted from 1 to {count}; got {number!r}; name one of them"
+        )
+    stage = model.stages[number - 1]
+    assert isinstance(stage, Stage)
+    return stage
+
+
+def state_of(stage: Stage) -> tuple[tuple[str, ...], int]:
+    """Return the fields of a stage's states and the number of components of each."""
+    block = stage.blocks[-1]
+    assert isinstance(block, PDEBlock)
+    fields = tuple(info.name for info in block.structure.fields)
+    return fields, block.out_channels // len(fields)
+
+
+def label(stage: int, name: str) -> str:
+    """Return by which name the rule knows a field of a stage."""
+    return f"{name} of stage {stage}"
+
+
+def read_stage(model: Classifier, number: int) -> Reading:
+    """Read all blocks that take or make the states of a stage."""
+    stage = stage_of(model, number)
+    fields, _ = state_of(stage)
+    own = {name: label(number, name) for name in fields}
+    nobody = dict.fromkeys(fields)
+    reading = Reading()
+    for k, block in enumerate(stage.blocks, 1):
+        assert isinstance(block, PDEBlock)
+        given: Mapping[str, str | None] = own if block.keeps_shape else nobody
+        reading.add(block, f"stage {number}, block {k}", given, own)
+    if number < len(model.stages):
+        after = stage_of(model, number + 1).blocks[0]
+        assert isinstance(after, PDEBlock)
+        reading.add(after, f"stage {number + 1}, block 1", own, nobody)
+    return reading
+
+
+def rule_of(model: Classifier, number: int) -> tuple[Rule, Reading]:
+    """Return how the blocks around a stage change with its unknowns, and where their slots are."""
+    reading = read_stage(model, number)
+    fields, _ = state_of(stage_of(model, number))
+    return solve(reading.terms, [label(number, name) for name in fields]), reading
+
+
+def slots(model: Classifier, stage: int) -> list[tuple[Callable[[], torch.Tensor], int, int]]:
+    """Return all places where GL(n) acts on a stage of a model whose norms are not in the way.
+
+    Args:
+        model: a classifier, with `norm=False` or its stage folded.
+        stage: the number of the stage, from 1.
+
+    Returns:
+        Triples of a function that gives the tensor, the axis, and +1 where the axis is contracted
+        with u, so that the tensor is multiplied by P, or −1 where it makes u: by P⁻¹.
+
+    Raises:
+        SymmetryError: only generalised permutations act.
+    """
+    rule, reading = rule_of(model, stage)
+    if any(one.shape not in ("general", "orthogonal") for one in rule.groups.values()):
+        reasons = "; ".join(dict.fromkeys(rule.reasons.values()))
+        raise SymmetryError(
+            f"a stage on which GL(n) acts was expected; got stage {stage}, where {reasons}; fold "
+            "its norms, or take another equation"
+        )
+    return [
+        (holder.read, slot.place, sign)
+        for slot, (_, sign) in sorted(rule.variances.items())
+        for holder in reading.holders[slot.coefficient]
+    ]
+
+
+# -- what stands around the blocks -----------------------------------------------------------------
+
+
+def _around(model: Classifier, number: int) -> list[Limit]:
+    stage = stage_of(model, number)
+    limits = []
+    for k, activation in enumerate(stage.activations, 1):
+        limits += _of_activation(activation, f"the activation behind block {k}")
+    if number == len(model.stages):
+        limits += _of_activation(model.final, "the activation behind the last stage")
+        limits += _of_head(model)
+    if number == 1 and model.stem.projection is None:
+        why = "they are what a ReLU gave, channel by channel; stem_projection=True frees them"
+        limits.append(Limit("the stem", POSITIVE, why))
+    return limits
+
+
+def _of_activation(module: nn.Module, layer: str) -> list[Limit]:
+    if isinstance(module, nn.Identity):
+        return []
+    name = type(module).__name__.lower()
+    if isinstance(module, Radial):
+        if module.factor is not None:
+            return []
+        why = f"{name} measures uᵀu; a quadratic form of its own would move along"
+        return [Limit(layer, ORTHOGONAL, why)]
+    if isinstance(module, nn.ReLU):
+        return [Limit(layer, POSITIVE, "relu acts on each component and keeps positive factors")]
+    if isinstance(module, nn.Hardtanh) and module.min_val == -module.max_val:
+        return [Limit(layer, SIGNED, "hardtanh clips each component at the same number")]
+    return [Limit(layer, IDENTITY, f"nothing is known of {type(module).__name__}")]
+
+
+def _of_head(model: Classifier) -> list[Limit]:
+    if not isinstance(model.head, nn.Linear):
+        return [Limit("the head", IDENTITY, "without a linear map its features are the result")]
+    if model.global_pool == "max":
+        why = "the maximum over pixels is taken of each component"
+        return [Limit("the pooling", POSITIVE, why)]
+    return []
+
+
+def _in_training(model: Classifier, number: int) -> list[Limit]:
+    if number == len(model.stages) and model.drop_rate:
+        why = "dropout leaves components out (permuted, it does so with the same probability)"
+        return [Limit("dropout", Group("monomial"), why)]
+    return []

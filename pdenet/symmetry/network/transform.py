@@ -1,0 +1,293 @@
+"""Transform: a classifier in other unknowns u = P v, whose weights move and whose function stays.
+
+What makes a state of the stage takes P⁻¹, what reads one takes P: closing and opening 1×1
+convolutions, skip convolutions, the stem, the head, quadratic forms of activations. The group says
+which P are possible and where batch norms have to be folded first; see `group`.
+
+The difference of the logits is rounding alone: weights are computed in float64 and rounded once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from pdenet.errors import SymmetryError, SymmetryWarning
+from pdenet.network.convnet.activation import Radial
+from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.fusing import is_norm
+from pdenet.symmetry.acting import Change, acted, checked
+from pdenet.symmetry.groups import Group
+from pdenet.symmetry.network.copies import copied, folded_copy
+from pdenet.symmetry.network.group import (
+    StageGroup,
+    check_classifier,
+    label,
+    rule_of,
+    stage_group,
+    stage_of,
+)
+
+WARNED_CONDITION = 1e3
+"""A condition number above which a change is warned of: three digits go."""
+
+REFUSED_ERROR = 1e-3
+"""A predicted relative error above which a change is refused."""
+
+
+def transform(model: Classifier, stage: int, matrix: object) -> Classifier:
+    """Return a classifier of the same function whose states of one stage are v = P⁻¹ u.
+
+    Args:
+        model: a classifier; it stays as it is.
+        stage: the number of the stage, from 1.
+        matrix: P, real, shape `(channels, channels)`, one block for each field of the state; or
+            `(n, n)`, the same P for each of several fields. An array or a tensor.
+
+    Returns:
+        A copy with parameters of its own, in the same mode and of the same dtype and device. In
+        evaluation mode its logits are the same up to rounding, at most 200 eps cond(P) of the
+        largest. Batch norms are folded only where P needs it: they are not for an element of
+        `group(model)[stage].training`, which leaves the function in training mode as well, up to
+        the ε of norms behind derivatives where P has other numbers than ±1.
+
+    Raises:
+        SymmetryError: P is no element of the group, singular, of the wrong size, or so
+            ill-conditioned that the predicted error cond(P) eps passes 1e-3.
+
+    Warns:
+        SymmetryWarning: cond(P) is above 1e3.
+
+    Example:
+        >>> import pdenet as pn
+        >>> model = pn.create_model("eq3_small").eval()
+        >>> swap = np.eye(32)[:, [1, 0, *range(2, 32)]]
+        >>> moved = transform(model, 2, swap)
+        >>> x = torch.rand(1, 3, 16, 16)
+        >>> bool((moved(x) - model(x)).abs().max() < 1e-5)
+        True
+    """
+    check_classifier(model)
+    found = stage_group(model, stage)
+    blocks = _blocks(model, found, matrix)
+    training = _fault(found, found.training, blocks)
+    made = copied(model)
+    if training:
+        evaluation = _fault(found, found.evaluation, blocks)
+        if evaluation:
+            raise _refusal(found, evaluation)
+        folded_copy(made, stage)
+    _act(made, stage, found, blocks)
+    return made
+
+
+def transforms(model: Classifier, matrices: Mapping[int, object] | Sequence[object]) -> Classifier:
+    """Return a classifier of the same function in other unknowns of several stages at once.
+
+    Args:
+        model: a classifier; it stays as it is.
+        matrices: P by the number of the stage, from 1; or one for each stage in order, None for a
+            stage that stays.
+
+    Returns:
+        A copy; see `transform`.
+
+    Raises:
+        SymmetryError: see `transform`; or there are more matrices than stages.
+
+    Example:
+        >>> import pdenet as pn
+        >>> from pdenet.symmetry.network.group import group
+        >>> model = pn.create_model("eq7_nows_x6_small", quadratic_form="identity").eval()
+        >>> moved = transforms(model, group(model).random(np.random.default_rng(0)))
+        >>> x = torch.rand(1, 3, 16, 16)
+        >>> bool((moved(x) - model(x)).abs().max() < 1e-4)
+        True
+    """
+    check_classifier(model)
+    if not isinstance(matrices, Mapping):
+        given = list(matrices)
+        if len(given) != len(model.stages):
+            raise SymmetryError(
+                f"a matrix or None for each of the {len(model.stages)} stages was expected; got "
+                f"{len(given)}; or give a dictionary from numbers of stages to matrices"
+            )
+        matrices = {k: matrix for k, matrix in enumerate(given, 1) if matrix is not None}
+    made = model
+    for stage in sorted(matrices):
+        made = transform(made, stage, matrices[stage])
+    return made if made is not model else copied(model)
+
+
+# -- checks ----------------------------------------------------------------------------------------
+
+
+def _blocks(model: Classifier, found: StageGroup, matrix: object) -> dict[str, np.ndarray]:
+    """Return P of each field, checked for its size and its condition."""
+    if isinstance(matrix, torch.Tensor):
+        matrix = matrix.detach().double().cpu().numpy()
+    n, count = found.channels, len(found.fields)
+    shape = np.shape(matrix) if isinstance(matrix, np.ndarray | list | tuple) else ()
+    if count > 1 and shape == (found.width, found.width):
+        matrix = np.kron(np.eye(count), checked(matrix, found.width))
+    whole = checked(matrix, n, f"P of stage {found.stage}")
+    _check_condition(model, found, whole)
+    made = {}
+    for k, name in enumerate(found.fields):
+        here = slice(k * found.width, (k + 1) * found.width)
+        made[name] = whole[here, here]
+        rest = np.delete(whole[here], np.r_[here], axis=1)
+        if rest.any():
+            raise SymmetryError(
+                f"P of stage {found.stage} has one block for each of the fields "
+                f"{', '.join(found.fields)}; got entries between them of up to "
+                f"{np.abs(rest).max():.3g}; fields change by themselves"
+            )
+    return made
+
+
+def _check_condition(model: Classifier, found: StageGroup, matrix: np.ndarray) -> None:
+    condition = float(np.linalg.cond(matrix))
+    eps = torch.finfo(next(model.parameters()).dtype).eps
+    # A matrix whose singular values span more than float64 holds has no inverse here.
+    if not np.isfinite(condition) or condition > 0.1 / np.finfo(np.float64).eps:
+        raise SymmetryError(
+            f"P of stage {found.stage} is invertible; got a singular matrix, cond(P) = "
+            f"{condition:.3g}; draw one by group(model)[{found.stage}].random(rng)"
+        )
+    predicted = condition * eps
+    if predicted > REFUSED_ERROR:
+        raise SymmetryError(
+            f"P of stage {found.stage} is well-conditioned; got cond(P) = {condition:.3g}, by "
+            f"which logits would change by up to {predicted:.1g} of the largest in "
+            f"{str(next(model.parameters()).dtype).removeprefix('torch.')}; take another P, or "
+            "model.double()"
+        )
+    if condition > WARNED_CONDITION:
+        warnings.warn(
+            f"cond(P) = {condition:.3g} of stage {found.stage}: logits may change by some "
+            f"{predicted:.1g} of the largest; a condition number below {WARNED_CONDITION:g} loses "
+            "less",
+            SymmetryWarning,
+            stacklevel=4,
+        )
+
+
+def _fault(
+    found: StageGroup, groups: Mapping[str, object], blocks: Mapping[str, np.ndarray]
+) -> str:
+    """Return why the matrices are none of these groups, "" where they are."""
+    table = found.training if groups is found.training else found.evaluation
+    for name, matrix in blocks.items():
+        fault = table[name].fault(matrix)
+        if fault:
+            return fault
+    for fields in found.equal:
+        first, *rest = sorted(fields)
+        for other in rest:
+            if not np.allclose(blocks[first], blocks[other], rtol=1e-12, atol=0.0):
+                return f"the fields {', '.join(sorted(fields))} have one P"
+    return ""
+
+
+def _refusal(found: StageGroup, fault: str) -> SymmetryError:
+    groups = dict.fromkeys(one.name(found.width) for one in found.evaluation.values())
+    limits = "; ".join(str(limit) for limit in found.limits)
+    return SymmetryError(
+        f"P of stage {found.stage} is one of {', '.join(groups)}; got another matrix: {fault}. "
+        f"What limits them is {limits or 'nothing'}"
+    )
+
+
+# -- acting ----------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _act(
+    model: Classifier, number: int, found: StageGroup, blocks: Mapping[str, np.ndarray]
+) -> None:
+    """Change the unknowns of a stage, in place."""
+    rule, reading = rule_of(model, number)
+    changes = {
+        label(number, name): Change(matrix, rule.groups[label(number, name)])
+        for name, matrix in blocks.items()
+    }
+    axes: dict[str, int] = {}
+    for letter in (letter for term in reading.terms for letter in term):
+        for slot in letter.slots:
+            axes[slot.coefficient] = max(axes.get(slot.coefficient, 0), slot.place + 1)
+    norms = {s.coefficient for t in reading.terms for x in t for s in x.slots if s.is_norm}
+    for name, holders in reading.holders.items():
+        for holder in holders:
+            holder.change(
+                lambda array, name=name: acted(  # type: ignore[misc]  # a default binds the name
+                    array, name, range(axes.get(name, 0)), rule, changes, name in norms
+                )
+            )
+    if all(change.group.shape in ("monomial", "diagonal") for change in changes.values()):
+        for channels in reading.channels:
+            if channels.field in changes:
+                channels.change(changes)
+    whole = _whole(found, blocks)
+    stage = stage_of(model, number)
+    for activation in stage.activations:
+        _move_form(activation, whole)
+    if number == len(model.stages):
+        _move_form(model.final, whole)
+        if isinstance(model.head, nn.Linear):
+            weight = model.head.weight
+            made = weight.double().cpu().numpy() @ whole
+            weight.copy_(torch.from_numpy(made).to(weight))
+    if number == 1:
+        _move_stem(model, whole)
+
+
+def _whole(found: StageGroup, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
+    made = np.zeros((found.channels, found.channels))
+    for k, name in enumerate(found.fields):
+        here = slice(k * found.width, (k + 1) * found.width)
+        made[here, here] = blocks[name]
+    return made
+
+
+def _move_form(activation: nn.Module, matrix: np.ndarray) -> None:
+    """Let an activation measure u = P v: ‖u‖² = |L P v|²."""
+    if isinstance(activation, Radial) and activation.factor is not None:
+        factor = activation.factor
+        made = factor.double().cpu().numpy() @ matrix
+        factor.copy_(torch.from_numpy(made).to(factor))
+
+
+def _move_stem(model: Classifier, matrix: np.ndarray) -> None:
+    """Let the stem give v = P⁻¹ u: by its projection, or through the ReLU by its norm."""
+    projection = model.stem.projection
+    inverse = torch.from_numpy(np.linalg.inv(matrix))
+    if projection is not None:
+        weight = projection.weight
+        made = torch.einsum("ij,jkyx->ikyx", inverse, weight.double().cpu())
+        weight.copy_(made.to(weight))
+        return
+    order = np.abs(matrix).argmax(axis=0)
+    scales = torch.from_numpy(1.0 / matrix[order, np.arange(len(matrix))])
+    places = torch.from_numpy(order)
+    convolution, norm = model.stem[0], model.stem[1]
+    assert isinstance(convolution, nn.Conv2d)
+    tensors = [convolution.weight]
+    scaled = [convolution.weight]
+    if is_norm(norm):
+        tensors += [norm.weight, norm.bias, norm.running_mean, norm.running_var]  # type: ignore[list-item]
+        scaled = [norm.weight, norm.bias]  # type: ignore[list-item]
+    if convolution.bias is not None:
+        tensors.append(convolution.bias)
+        if not is_norm(norm):
+            scaled.append(convolution.bias)
+    for tensor in tensors:
+        made = tensor.double()[places.to(tensor.device)]
+        if any(tensor is one for one in scaled):
+            shape = [-1] + [1] * (tensor.ndim - 1)
+            made = made * scales.to(tensor.device).reshape(shape)
+        tensor.copy_(made.to(tensor))
