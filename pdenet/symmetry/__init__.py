@@ -6,7 +6,28 @@ Nothing is loaded before it is asked for: the symmetries of an equation need no 
 from importlib import import_module
 
 # The public names, and the module of each.
-_LATER: dict[str, str] = {}
+_LATER: dict[str, str] = {
+    "AxisMap": "pdenet.symmetry.equation.axis_maps",
+    "Check": "pdenet.symmetry.equation.runs",
+    "CheckTable": "pdenet.symmetry.equation.check_table",
+    "Generator": "pdenet.symmetry.equation.vector_fields",
+    "InternalAlgebra": "pdenet.symmetry.equation.internal",
+    "InternalSymmetry": "pdenet.symmetry.equation.internal",
+    "LatticeSymmetry": "pdenet.symmetry.equation.lattice_action",
+    "Modes": "pdenet.symmetry.network.modes",
+    "Scaling": "pdenet.symmetry.equation.scalings",
+    "Stabiliser": "pdenet.symmetry.network.stabiliser",
+    "Symmetries": "pdenet.symmetry.equation.symmetries",
+    "Translation": "pdenet.symmetry.equation.translations",
+    "conserved_numbers": "pdenet.symmetry.network.conserved",
+    "gram": "pdenet.symmetry.network.conserved",
+    "modes": "pdenet.symmetry.network.modes",
+    "momentum": "pdenet.symmetry.network.conserved",
+    "simultaneous_diagonalisation": "pdenet.symmetry.network.modes",
+    "stabiliser": "pdenet.symmetry.network.stabiliser",
+    "stage_momentum": "pdenet.symmetry.network.conserved",
+    "symmetric_generators": "pdenet.symmetry.network.conserved",
+}
 
 __all__ = sorted(_LATER)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any  # values are numbers, arrays or expressions
 
+from pdenet.equation.names import key_name
 from pdenet.equation.system import System
 from pdenet.errors import SymmetryError
 from pdenet.symmetry.equation.check_table import CheckTable, check_all
@@ -130,9 +131,10 @@ class Symmetries:
         Returns:
             One row a symmetry; where grid or boundary do not admit a proof, the reason.
         """
-        return check_all(self._all(), solver, state, until)
+        return check_all(self.parts(), solver, state, until)
 
-    def _all(self) -> dict[str, tuple[Any, ...]]:
+    def parts(self) -> dict[str, tuple[Any, ...]]:
+        """Return all symmetries by kind: "lattice", "reversal", "translation", and so on."""
         made: dict[str, tuple[Any, ...]] = {
             "lattice": self.lattice.elements,
             "reversal": self.reversals.elements,
@@ -166,5 +168,21 @@ class Symmetries:
 
 
 def symmetries_of(system: System, values: Mapping[Any, Any] | None = None) -> Symmetries:
-    """Return the symmetries of a system; see `pdenet.PDE.symmetries`."""
-    return Symmetries(system, dict(values or {}))
+    """Return the symmetries of a system; see `pdenet.PDE.symmetries`.
+
+    Raises:
+        SymmetryError: a value is of the wrong kind, or some tensors have values and others none.
+    """
+    made = Symmetries(system, dict(values or {}))
+    if not made.is_family:
+        return made
+    kinds = {p.name: p.kind for p in system.parameters}
+    used = [n for n in map(key_name, made.values) if kinds[n] != "size"]
+    if used:
+        given = set(map(key_name, made.values))
+        left = [n for n, kind in kinds.items() if kind == "tensor" and n not in given]
+        raise SymmetryError(
+            f"a family has no values and one system has them all; got {', '.join(used)} and not "
+            f"{', '.join(left) or 'the sizes'}; give those too, or none"
+        )
+    return made

@@ -101,6 +101,11 @@ class _Writer:
                     f"coefficient {name!r} has {len(parameter.shape)} indices; got an array of "
                     f"shape {array.shape}; give numbers, or expressions where it varies in space"
                 )
+            if array.size > MAX_PRODUCTS:
+                raise SymmetryError(
+                    f"coefficients of at most {MAX_PRODUCTS} entries are written out; got "
+                    f"{array.size} in {name!r}; use fewer components"
+                )
             allowed = [TIME, *self.system.axes, *self._scalar_names()]
             made = np.empty(array.shape, dtype=object)
             for place in np.ndindex(array.shape):
@@ -128,6 +133,14 @@ class _Writer:
         return int(made)
 
     def write(self) -> JetSystem:
+        """Return the system in jets."""
+        for name, array in self.tensors.items():
+            shape = tuple(map(self.size, self.known[name].shape))
+            if array.shape != shape:
+                raise SymmetryError(
+                    f"coefficient {name!r} has the shape {shape}, as the sizes agree; got "
+                    f"{array.shape}; make the arrays agree"
+                )
         names: list[str] = []
         rates: list[int | None] = []
         self.starts: dict[str, int] = {}
@@ -158,11 +171,12 @@ class _Writer:
     def _term(self, info: FieldInfo, term: Term, row: int) -> Iterator[sp.Expr]:
         summed = [i for i in term.indices() if i != FREE_INDEX or info.size is None]
         ranges = [range(self.size(self.system.index_range(term, i, info))) for i in summed]
-        if int(np.prod([len(r) for r in ranges], dtype=np.int64)) > MAX_PRODUCTS:
+        count = 1 if info.size is None else self.size(info.size)
+        if count * int(np.prod([len(r) for r in ranges], dtype=np.int64)) > MAX_PRODUCTS:
             raise SymmetryError(
                 f"sums of at most {MAX_PRODUCTS} products are written out; got "
-                f"{' × '.join(str(len(r)) for r in ranges)} in {self.system.expression(term)}; "
-                "use fewer components"
+                f"{' × '.join(map(str, (count, *map(len, ranges))))} in "
+                f"{self.system.expression(term)}; use fewer components"
             )
         for chosen in itertools.product(*ranges):
             at = {FREE_INDEX: row, **dict(zip(summed, chosen, strict=True))}

@@ -1,4 +1,4 @@
-"""Internal symmetries are the commutant of the matrices, the rotations, the scalars they must be."""
+"""Internal symmetries are the commutants of matrices, the rotations, the scalars they must be."""
 
 from __future__ import annotations
 
