@@ -122,6 +122,32 @@ def _moved(
     return array
 
 
+def tie_fault(
+    equal: Sequence[frozenset[str]],
+    moving: Sequence[frozenset[str]],
+    matrices: Mapping[str, np.ndarray],
+) -> str:
+    """Return why matrices of several fields do not go together, "" where they do.
+
+    Args:
+        equal: sets of fields that have one matrix.
+        moving: sets of fields that move components alike.
+        matrices: by field; none for a field that does not change.
+    """
+    for fields, is_equal in [*((f, True) for f in equal), *((f, False) for f in moving)]:
+        names = ", ".join(sorted(fields))
+        given = [name for name in sorted(fields) if name in matrices]
+        if given and len(given) < len(fields):
+            return f"the fields {names} change together, and only {', '.join(given)} would"
+        for other in given[1:]:
+            one, two = matrices[given[0]], matrices[other]
+            if is_equal and not np.allclose(one, two, rtol=1e-12, atol=0.0):
+                return f"the fields {names} have one matrix, and two were given"
+            if not np.array_equal(np.abs(one).argmax(axis=0), np.abs(two).argmax(axis=0)):
+                return f"the fields {names} move components alike, and would not"
+    return ""
+
+
 def checked(matrix: object, n: int, what: str = "P") -> np.ndarray:
     """Return an invertible matrix of n rows as float64.
 

@@ -18,8 +18,8 @@ Nothing here knows an equation by name; systems and blocks of networks are both 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import sympy as sp
@@ -119,8 +119,9 @@ class Rule:
     Attributes:
         groups: for each field the group of its matrix.
         equal: sets of fields that have one matrix.
-        variances: for GL(n) and O(n): the field whose matrix a slot takes, and +1 for a lower index
-            (times P), −1 for an upper one (times P⁻¹).
+        moving: sets of fields whose generalised permutations move components alike.
+        variances: for GL(n) and O(n): the field whose matrix a slot takes, the first of those that
+            share it, and +1 for a lower index (times P), −1 for an upper one (times P⁻¹).
         exponents: for generalised permutations: (slot, field) → by which power of d_j the entry at
             π(j) is multiplied; 0 for a slot that only moves.
         powers: where the matrix is c times an orthogonal or a signed one: coefficient → the power
@@ -130,6 +131,7 @@ class Rule:
 
     groups: Mapping[str, Group]
     equal: tuple[frozenset[str], ...]
+    moving: tuple[frozenset[str], ...] = ()
     variances: Mapping[Slot, tuple[str, int]] = field(default_factory=dict)
     exponents: Mapping[tuple[Slot, str], Exponent] = field(default_factory=dict)
     powers: Mapping[str, Fraction] = field(default_factory=dict)
@@ -151,46 +153,62 @@ def solve(terms: Sequence[Sequence[Letter]], fields: Sequence[str]) -> Rule:
         The groups, with how each coefficient changes. Fields whose indices meet without a
         coefficient between share a matrix.
     """
+    every = [letter for term in terms for letter in term]
+    equal = _joined(fields, (x.fields for x in every if not x.slots and len(set(x.fields)) > 1))
+    first = {name: min(same) for same in equal for name in same}
+    terms = [[_renamed(letter, first) for letter in term] for term in terms]
     letters = [letter for term in terms for letter in term]
-    equal = _joined(fields, (x.fields for x in letters if not x.slots and len(set(x.fields)) > 1))
-    general = _Contracted(letters, equal, is_metric=False)
-    metric = _Contracted(letters, equal, is_metric=True)
+    general = _Contracted(letters, is_metric=False)
+    metric = _Contracted(letters, is_metric=True)
     # In a product by components all fields that meet move together.
-    together = _joined(fields, (x.fields for x in letters))
+    moving = _joined(sorted(set(first.values())), (x.fields for x in letters))
     groups: dict[str, Group] = {}
     reasons: dict[str, str] = {}
     variances: dict[Slot, tuple[str, int]] = {}
     exponents: dict[tuple[Slot, str], Exponent] = {}
     powers: dict[str, Fraction] = {}
-    shared = list(equal)
-    for each in together:
-        parts = [fields_ for fields_ in equal if fields_ <= each]
-        names = {min(part) for part in parts}
+    for names in moving:
         why = [general.faults[name] for name in sorted(names) if name in general.faults]
+        # Of several fields no common factor is looked for.
+        factor = _powers(terms, names) if len(names) == 1 else None
         if not why:
             made = GENERAL
             variances |= general.of(names)
         elif not any(name in metric.faults for name in names):
-            factor = _powers(terms, each)
             made = Group("orthogonal", common=factor is not None)
-            powers |= factor or {}
             variances |= metric.of(names)
-            shared = [s for s in shared if not s <= each] + [each] if factor else shared
+            powers |= factor or {}
         else:
-            monomial = _Scaled(letters, each)
+            monomial = _Scaled(letters, names)
             made = monomial.group
-            factor = None if made.common else _powers(terms, each)
-            if factor is not None:
+            if not made.common and factor is not None:
                 made = Group(made.shape, made.scales, True)
                 powers |= factor
             exponents |= monomial.exponents
-            shared = [s for s in shared if not s <= each] + [each]
-            if monomial.why:
-                why.append(monomial.why)
-        groups |= dict.fromkeys(each, made)
+            why += [monomial.why] if monomial.why else []
+        groups |= dict.fromkeys(names, made)
         if why:
-            reasons |= dict.fromkeys(each, "; ".join(dict.fromkeys(why)))
-    return Rule(groups, tuple(shared), variances, exponents, powers, reasons)
+            reasons |= dict.fromkeys(names, "; ".join(dict.fromkeys(why)))
+    return Rule(
+        groups={name: groups[first[name]] for name in fields},
+        equal=equal,
+        moving=tuple(
+            frozenset(name for name in fields if first[name] in names)
+            if any(groups[name].shape in ("monomial", "diagonal") for name in names)
+            else frozenset()
+            for names in moving
+        ),
+        variances=variances,
+        exponents=exponents,
+        powers=powers,
+        reasons={name: reasons[first[name]] for name in fields if first[name] in reasons},
+    )
+
+
+def _renamed(letter: Letter, first: Mapping[str, str]) -> Letter:
+    """Call fields that have one matrix by one name."""
+    uses = tuple(replace(use, field=first[use.field]) for use in letter.uses)
+    return replace(letter, uses=uses, free=None if letter.free is None else first[letter.free])
 
 
 def _joined(fields: Sequence[str], meetings: Iterable[Sequence[str]]) -> tuple[frozenset[str], ...]:
@@ -206,18 +224,13 @@ class _Contracted:
     """Indices as upper and lower ones; with a metric the two are one.
 
     Attributes:
-        faults: for each matrix, by the first of its fields, why it cannot be moved through.
+        faults: for each field why its matrix cannot be moved through.
     """
 
-    def __init__(
-        self, letters: Sequence[Letter], equal: Sequence[frozenset[str]], is_metric: bool
-    ) -> None:
+    def __init__(self, letters: Sequence[Letter], is_metric: bool) -> None:
         self.is_metric = is_metric
         self.faults: dict[str, str] = {}
         self.values: dict[Slot, tuple[str, int]] = {}
-        self.neutral: dict[Slot, Letter] = {}
-        self.letters = letters
-        self.name_of = {name: min(fields) for fields in equal for name in fields}
         for letter in letters:
             self._read(letter)
         # Pairs of slots hand a matrix on: A_ij B_jk with P on B takes P⁻¹ on A.
@@ -230,12 +243,12 @@ class _Contracted:
                 for slot in letter.slots:
                     self._set_neutral(slot, letter)
 
-    def of(self, names: set[str]) -> dict[Slot, tuple[str, int]]:
+    def of(self, names: Collection[str]) -> dict[Slot, tuple[str, int]]:
         """Return the variances of all slots that take one of these matrices."""
         return {slot: value for slot, value in self.values.items() if value[0] in names}
 
     def _read(self, letter: Letter) -> None:
-        names = {self.name_of[name] for name in letter.fields}
+        names = set(letter.fields)
         if not names:
             return
         name = min(names)

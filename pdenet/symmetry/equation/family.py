@@ -16,7 +16,7 @@ import sympy as sp
 from pdenet.equation import printing
 from pdenet.equation.system import ARGUMENT, FREE_INDEX, FieldInfo, FieldUse, System, Term
 from pdenet.errors import SymmetryError
-from pdenet.symmetry.acting import Change, acted, checked
+from pdenet.symmetry.acting import Change, acted, checked, tie_fault
 from pdenet.symmetry.equation.action_text import action_text
 from pdenet.symmetry.groups import Group
 from pdenet.symmetry.indices import Letter, Rule, Slot, Use, solve
@@ -88,33 +88,15 @@ class FamilyGroup:
                     f"{fault}; {self.rule.reasons.get(name, '')}"
                 )
             changes[name] = Change(made, self.groups[name])
-        for fields in self.rule.equal:
-            self._check_equal(fields, changes)
+        given_alike = {name: change.matrix for name, change in changes.items()}
+        fault = tie_fault(self.rule.equal, self.rule.moving, given_alike)
+        if fault:
+            raise SymmetryError(f"matrices that go together were expected: {fault}; give each")
         found = {}
         for name, value in values.items():
             array = np.asarray(value, dtype=np.float64)
             found[name] = acted(array, name, range(array.ndim), self.rule, changes)
         return found
-
-    def _check_equal(self, fields: frozenset[str], changes: dict[str, Change]) -> None:
-        """Check that fields that share a matrix, or a permutation, were given alike."""
-        given = [f for f in sorted(fields) if f in changes]
-        if given and len(given) < len(fields):
-            raise SymmetryError(
-                f"the fields {', '.join(sorted(fields))} change together; got matrices for "
-                f"{', '.join(given)} alone; give one for each"
-            )
-        first = [changes[f] for f in given]
-        for other in first[1:]:
-            if first[0].group.shape in ("monomial", "diagonal"):
-                alike = np.array_equal(first[0].parts[0], other.parts[0])
-            else:
-                alike = np.allclose(first[0].matrix, other.matrix, rtol=1e-12, atol=0)
-            if not alike:
-                raise SymmetryError(
-                    f"the fields {', '.join(sorted(fields))} have one matrix (for generalised "
-                    "permutations: one permutation); got different ones; give the same"
-                )
 
     def __str__(self) -> str:
         if not self.groups:
@@ -129,6 +111,11 @@ class FamilyGroup:
             f"  one P for {', '.join(sorted(fields))}"
             for fields in self.rule.equal
             if len(fields) > 1
+        ]
+        lines += [
+            f"  one permutation for {', '.join(sorted(fields))}"
+            for fields in self.rule.moving
+            if len(fields) > 1 and fields not in self.rule.equal
         ]
         lines += [f"  {name} ↦ {action}" for name, action in self.actions.items()]
         lines += [f"  hidden, u unchanged: {group} on {where}" for where, group in self.hidden]

@@ -63,7 +63,8 @@ class StageGroup:
         training: for each field the group of its P with all batch norms as they are: the change is
             exact in training mode too, but for the ε of norms behind derivatives.
         evaluation: the same with norms folded that are in the way.
-        equal: sets of fields with one P; of generalised permutations with one permutation.
+        equal: sets of fields with one P.
+        moving: sets of fields whose generalised permutations move components alike.
         limits: what limits the group in training and, folded, in evaluation.
     """
 
@@ -73,6 +74,7 @@ class StageGroup:
     training: Mapping[str, Group]
     evaluation: Mapping[str, Group]
     equal: tuple[frozenset[str], ...]
+    moving: tuple[frozenset[str], ...]
     limits: tuple[Limit, ...]
     training_limits: tuple[Limit, ...]
 
@@ -98,7 +100,8 @@ class StageGroup:
         made = np.zeros((self.channels, self.channels))
         drawn: dict[frozenset[str], np.ndarray] = {}
         for k, name in enumerate(self.fields):
-            tie = next(fields for fields in self.equal if name in fields)
+            ties = [fields for fields in (*self.equal, *self.moving) if name in fields]
+            tie = max(ties, key=len)
             if tie not in drawn:
                 drawn[tie] = groups[name].random(self.width, rng, condition)
             here = slice(k * self.width, (k + 1) * self.width)
@@ -210,10 +213,11 @@ def stage_group(model: Classifier, number: int) -> StageGroup:
             groups = {name: one & limit.group for name, one in groups.items()}
         made.append(groups)
         limits.append((*own, *outside))
-    equal = tuple(
-        frozenset(name for name in fields if names[name] in fields_) for fields_ in folded.equal
+    equal, moving = (
+        tuple(frozenset(name for name in fields if names[name] in one) for one in many)
+        for many in (folded.equal, rule.moving)
     )
-    return StageGroup(number, fields, width, made[0], made[1], equal, limits[1], limits[0])
+    return StageGroup(number, fields, width, made[0], made[1], equal, moving, limits[1], limits[0])
 
 
 def stage_of(model: Classifier, number: int) -> Stage:

@@ -20,7 +20,7 @@ from pdenet.errors import SymmetryError, SymmetryWarning
 from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.fusing import is_norm
-from pdenet.symmetry.acting import Change, acted, checked
+from pdenet.symmetry.acting import Change, acted, checked, tie_fault
 from pdenet.symmetry.groups import Group
 from pdenet.symmetry.network.copies import copied, folded_copy
 from pdenet.symmetry.network.group import (
@@ -177,21 +177,13 @@ def _check_condition(model: Classifier, found: StageGroup, matrix: np.ndarray) -
         )
 
 
-def _fault(
-    found: StageGroup, groups: Mapping[str, object], blocks: Mapping[str, np.ndarray]
-) -> str:
+def _fault(found: StageGroup, groups: Mapping[str, Group], blocks: Mapping[str, np.ndarray]) -> str:
     """Return why the matrices are none of these groups, "" where they are."""
-    table = found.training if groups is found.training else found.evaluation
     for name, matrix in blocks.items():
-        fault = table[name].fault(matrix)
+        fault = groups[name].fault(matrix)
         if fault:
             return fault
-    for fields in found.equal:
-        first, *rest = sorted(fields)
-        for other in rest:
-            if not np.allclose(blocks[first], blocks[other], rtol=1e-12, atol=0.0):
-                return f"the fields {', '.join(sorted(fields))} have one P"
-    return ""
+    return tie_fault(found.equal, found.moving, blocks)
 
 
 def _refusal(found: StageGroup, fault: str) -> SymmetryError:
