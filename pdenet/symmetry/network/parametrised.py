@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 
 import numpy as np
+import scipy.linalg
 import torch
 
 from pdenet.network.convnet.block import PDEBlock
@@ -102,7 +103,10 @@ class Form:
             if size >= 0.5 * best and size < 1e-10:
                 break  # rounding
             best = min(best, size)
-            step = np.linalg.lstsq(self.jacobian(), rest.numpy(), rcond=_RANK)[0]
+            # Complete orthogonal factorisation: the least norm, at a fraction of the SVD's cost.
+            step = scipy.linalg.lstsq(
+                self.jacobian(), rest.numpy(), cond=_RANK, lapack_driver="gelsy"
+            )[0]
             self._add(-torch.as_tensor(step))
         with torch.no_grad():
             for parameter, value in zip(self.parameters, start, strict=True):

@@ -41,8 +41,9 @@ _DRAWS = 3
 # What counts as kept: rounding of an exponential and an inverse, with a margin of 1000.
 _KEPT = 1e-10
 
-# The largest J of `parametrised`, in numbers: 0.25 GB, and some ten seconds.
-_LARGEST = 3e7
+# The largest J of `parametrised`, in numbers. Of Eq. (6) with four directions 8 unknowns have 8e5,
+# and take seconds; 12 would have 6e6, and take minutes.
+_LARGEST = 2e6
 
 Defect = Callable[[np.ndarray], float]
 
@@ -126,7 +127,7 @@ def stabiliser(
 
     Returns:
         The dimensions, a basis, and whether it is a group. Cost for Eqs. (3) and (4)
-        O(directions · n⁵), 2 s for n = 64; for forms without a method of their own that of the SVD
+        O(directions · n⁵), seconds for n = 64; for forms without a method of their own that of SVDs
         of a matrix of directions · n³ rows.
 
     Raises:
@@ -236,7 +237,7 @@ def _of_form(block: PDEBlock, tol: float | None) -> Stabiliser:
     if entries * (form.num_coefficients + n * n) > _LARGEST:
         raise SymmetryError(
             f"a block of few channels was expected, since {block.form.equation} has no method of "
-            f"its own; got {n}, with {entries} × {form.num_coefficients} derivatives; take 12 "
+            f"its own; got {n}, with {entries} × {form.num_coefficients} derivatives; take 8 "
             "channels or fewer"
         )
     basis, gap = form.tangent(tol)
