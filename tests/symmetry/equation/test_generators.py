@@ -188,3 +188,12 @@ def test_roots_and_reciprocals_are_reduced() -> None:
     pde = PDE(sp.Eq(u1.diff(t), curvature))
     expected = [(1, 0, 0), (0, 1, 0), (2 * t, x, 0), (0, x, -4 * U)]
     assert spans(generators(pde), expected)
+
+
+def test_a_boost_may_rest_on_the_square_of_a_root() -> None:
+    """w_t = √a w_x runs along the light cone of p_t = a q_x, q_t = p_x: (√a)² = a."""
+    a = sp.Symbol("a", positive=True)
+    p, q, w = (sp.Function(name)(t, x) for name in "pqw")
+    right = [a * q.diff(x), p.diff(x), sp.sqrt(a) * w.diff(x)]
+    pde = PDE(*(sp.Eq(f.diff(t), r) for f, r in zip((p, q, w), right, strict=True)))
+    assert any(v.tau.has(x) and v.xi[0].has(t) for v in generators(pde))

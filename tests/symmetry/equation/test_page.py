@@ -1,0 +1,35 @@
+"""The table of the document on symmetries is what is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pdenet.equation.catalogue import catalogue
+from pdenet.symmetry.equation.symmetries import Symmetries
+
+PAGE = Path(__file__).parents[3] / "docs" / "symmetry_equations.md"
+HEAD = (
+    "| equation | turns, mirrors | reversals | translations | scalings | internal | generators |\n"
+    "|---|---|---|---|---|---|---|"
+)
+
+
+def row(name: str, s: Symmetries) -> str:
+    shifts = ", ".join(one.axis for one in s.translations) or "none"
+    cells = [f"`{name}`", str(len(s.lattice)), str(len(s.reversals)), shifts]
+    if s.is_family:
+        cells += ["", "family", ""]
+    else:
+        cells += [
+            str(len(s.scalings)),
+            s.internal.name.partition(":")[0],
+            str(len(s.generators)),
+        ]
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_table_of_the_catalogue_is_what_is_computed() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    rows = [row(name, catalogue[name].symmetries()) for name in catalogue]
+    table = "\n".join([HEAD, *rows])
+    assert table in page, f"the table of {PAGE.name} should be\n{table}"
