@@ -33,7 +33,8 @@ flow", ICLR (GL(n), and none for orthogonal groups); Marcotte, Gribonval & Peyr�
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any  # arrays or lists of numbers
 
 import numpy as np
@@ -44,8 +45,12 @@ from pdenet.errors import SymmetryError
 Slot = tuple[torch.Tensor, int]
 """A coefficient and the axis of it that P acts on."""
 
-VARIANCES = ("lower", "upper")
-"""What an index of the state can be: contracted with u, θ → θ P, or a component made, θ → P⁻¹ θ."""
+Tensorlike = torch.Tensor | Callable[[], torch.Tensor]
+"""A coefficient, or a function that gives it."""
+
+VARIANCES: Mapping[str | int, int] = MappingProxyType({"lower": 1, "upper": -1, 1: 1, -1: -1})
+"""What an index of the state can be: contracted with u, θ → θ P, or a component made, θ → P⁻¹ θ;
+and the sign with which its Gram matrix stands in Q."""
 
 
 def gram(tensor: torch.Tensor, axis: int) -> torch.Tensor:
@@ -100,13 +105,14 @@ def momentum(lower: Iterable[Slot] = (), upper: Iterable[Slot] = ()) -> torch.Te
     return stage_momentum([*slots, *((tensor, axis, "upper") for tensor, axis in upper)])
 
 
-def stage_momentum(slots: Sequence[tuple[torch.Tensor, int, str]]) -> torch.Tensor:
+def stage_momentum(slots: Iterable[tuple[Tensorlike, int, str | int]]) -> torch.Tensor:
     """Return Q of a stage of a network.
 
     Args:
-        slots: every place where P acts, each once: the parameter, the axis, and "lower" or "upper".
-            A parameter that several blocks share stands there once, and one with two indices of the
-            state, such as A_ij of Eq. (9), once for each.
+        slots: every place where P acts, each once: the parameter, or a function that gives it, the
+            axis, and "lower" or "upper", or 1 or −1. A parameter that several blocks share stands
+            there once, and one with two indices of the state, such as A_ij of Eq. (9), once for
+            each.
 
     Returns:
         Shape `(n, n)`, symmetric.
@@ -115,12 +121,14 @@ def stage_momentum(slots: Sequence[tuple[torch.Tensor, int, str]]) -> torch.Tens
         SymmetryError: there is no slot, one has another variance, or lengths differ.
     """
     total: torch.Tensor | None = None
-    for tensor, axis, variance in slots:
-        if variance not in VARIANCES:
+    for given, axis, variance in slots:
+        sign = VARIANCES.get(variance)
+        if sign is None:
             raise SymmetryError(
-                f"an index is one of {', '.join(VARIANCES)}; got {variance!r}; an index that is "
-                'contracted with u is "lower"'
+                f"an index is one of {', '.join(map(repr, VARIANCES))}; got {variance!r}; an index "
+                'that is contracted with u is "lower"'
             )
+        tensor = given() if callable(given) else given
         part = gram(tensor, axis)
         if total is not None and part.shape != total.shape:
             raise SymmetryError(
@@ -128,8 +136,7 @@ def stage_momentum(slots: Sequence[tuple[torch.Tensor, int, str]]) -> torch.Tens
                 f"in a parameter of shape {tuple(tensor.shape)}, axis {axis}; give those of one "
                 "stage"
             )
-        signed = part if variance == "lower" else -part
-        total = signed if total is None else total + signed
+        total = sign * part if total is None else total + sign * part
     if total is None:
         raise SymmetryError(
             "at least one coefficient with an index of the state was expected; got none; give "

@@ -225,6 +225,8 @@ def test_two_linear_layers_keep_their_balance() -> None:
     tensor = torch.randn(2, 3, 4)
     torch.testing.assert_close(gram(tensor, 1), torch.einsum("ijk,ipk->jp", tensor, tensor))
     torch.testing.assert_close(gram(tensor, -1), gram(tensor, 2))
+    read = [(lambda: second, 1, 1), (lambda: first, 0, -1)]
+    torch.testing.assert_close(stage_momentum(read), wanted)
     vector = torch.randn(3)
     torch.testing.assert_close(gram(vector, 0), torch.outer(vector, vector))
 
