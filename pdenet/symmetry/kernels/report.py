@@ -22,6 +22,7 @@ from pdenet.symmetry.kernels.consistency import (
     shift_views,
 )
 from pdenet.symmetry.kernels.page import KernelReport, page
+from pdenet.symmetry.kernels.running import REFUSALS, evaluating, home
 from pdenet.symmetry.kernels.table import symmetry_table
 from pdenet.symmetry.kernels.uneven import uneven_padding
 
@@ -57,7 +58,8 @@ def report(
             tensor or in a dataset.
         size: at which uneven padding is looked for; by default that of the pictures, or else the
             size that the model is made for.
-        crop: for shift consistency; by default 7/8 of the pictures, which is 224 of 256.
+        crop: for shift consistency; by default 7/8 of the pictures, which is 224 of 256, if the
+            model takes pictures of another size.
         vertical: whether consistency under vertical flips is measured too.
         batch_size: of pictures.
         draws: see `symmetry_table`.
@@ -91,10 +93,13 @@ def report(
             )
         pixels = (first.shape[-2], first.shape[-1])
         size = pixels if size is None else size
-        crop = (7 * pixels[0] // 8, 7 * pixels[1] // 8) if crop is None else crop
-        kinds = [flip_views("horizontal"), shift_views(crop, None, seed)]
-        if vertical:
-            kinds.insert(1, flip_views("vertical"))
+        kinds = [flip_views(axis) for axis in ("horizontal", "vertical")[: 1 + vertical]]
+        if crop is not None or _takes(model, first, _smaller(pixels)):
+            kinds.append(shift_views(_smaller(pixels) if crop is None else crop, None, seed))
+        else:
+            notes.append(
+                "Shift consistency was not measured: the model takes pictures of one size only."
+            )
         # Chained, since an iterator gives its pictures once.
         found = agreements(model, chain([first], stream), dict(kinds), batch_size)
         if labels is not None:
@@ -112,6 +117,23 @@ def report(
     with written_whole(path, overwrite=True) as temporary:
         temporary.write_text(content, encoding="utf-8")
     return made
+
+
+def _smaller(pixels: tuple[int, int]) -> tuple[int, int]:
+    """Return 7/8 of a size, which is 224 of 256."""
+    return 7 * pixels[0] // 8, 7 * pixels[1] // 8
+
+
+def _takes(model: nn.Module, pictures: Tensor, size: tuple[int, int]) -> bool:
+    """Tell whether a model runs on pictures of another size too."""
+    device, dtype = home(model)
+    picture = pictures[:1, :, : size[0], : size[1]].to(device, dtype)
+    try:
+        with evaluating(model):
+            model(picture)
+    except REFUSALS:
+        return False
+    return True
 
 
 def _accuracy(

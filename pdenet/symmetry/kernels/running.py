@@ -9,6 +9,9 @@ from itertools import chain
 import torch
 from torch import nn
 
+REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
+"""What a model may raise for pictures that it does not take."""
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:

@@ -21,7 +21,7 @@ from torch import nn
 
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.directions import Directions
-from pdenet.symmetry.kernels.running import home, model_name
+from pdenet.symmetry.kernels.running import REFUSALS, home, model_name
 from pdenet.symmetry.kernels.tracing import Pair, Window, trace
 
 _MOST_RUNS = 8
@@ -189,7 +189,7 @@ def uneven_padding(
     channels = _channels(model) if in_channels is None else in_channels
     try:
         windows = _traced(model, (height, width), channels)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         raise SymmetryError(
             f"pictures that {model_name(model)} takes were expected; got {channels} channels of "
             f"{height}×{width} pixels: {error}; give another size or in_channels"
@@ -201,10 +201,6 @@ def uneven_padding(
         below = _nearest(model, windows, (height, width), channels, -1)
         above = _nearest(model, windows, (height, width), channels, +1)
     return UnevenPadding(model_name(model), (height, width), uses, below, above)
-
-
-# What a model may say to pictures that it does not take.
-_REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError)
 
 
 def pair(values: Pair) -> str:
@@ -284,7 +280,7 @@ def _nearest(
             runs += 1
             try:
                 seen = _traced(model, (tried[0], tried[1]), channels)
-            except _REFUSALS:
+            except REFUSALS:
                 continue
             if all(_is_even(seen, axis) for axis in moved):
                 for axis in moved:
