@@ -12,28 +12,33 @@ Example:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any  # what timm passes on
 
 from torch import nn
 
-from pdenet.errors import MissingExtraError
+from pdenet.errors import CheckpointError, MissingExtraError, UnknownNameError, suggest
 from pdenet.network.convnet.activation import Hardball, Softball
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.layout import Layout, settled_layout
 from pdenet.network.convnet.models import create_model, list_models
 from pdenet.network.convnet.published import MODELS
 from pdenet.network.convnet.stage import Stage
+from pdenet.network.convnet.weights import read_tensors
 
 try:
     from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     from timm.models import (
         build_model_with_cfg,
         generate_default_cfgs,
+        is_model,
         register_model,
         register_notrace_module,
     )
+    from timm.models import create_model as create_timm_model
+    from timm.models import list_models as list_timm_models
 except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision made for another torch
     raise MissingExtraError(
         f"pdenet.timm needs timm, of the extra 'timm'; it cannot be imported ({error}); run "
@@ -103,6 +108,42 @@ def _entry_point(name: str) -> Callable[..., nn.Module]:
         "    Options are those of `pdenet.Classifier` and of `timm.create_model`; see there."
     )
     return build
+
+
+def model_of_timm(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
+    """Return any model of timm, in evaluation mode.
+
+    Args:
+        name: one of `timm.list_models()`.
+        weights: a safetensors file of its weights; without it they are newly drawn. Its number of
+            classes is the model's.
+
+    Raises:
+        UnknownNameError: timm has no model of that name.
+        CheckpointError: the file is missing or damaged, or its weights do not fit the model.
+    """
+    if not is_model(name):
+        near = [found for found in list_timm_models() if name[:3] in found]
+        raise UnknownNameError(
+            f"a model of timm was expected; got {name!r}.{suggest(name, near or ['resnet18'])}"
+        )
+    if weights is None:
+        new: nn.Module = create_timm_model(name).eval()
+        return new
+    tensors, _ = read_tensors(weights)
+    model: Any = create_timm_model(name)  # timm has no annotations
+    head = tensors.get(f"{model.default_cfg.get('classifier')}.weight")
+    if head is not None and len(head) != model.num_classes:
+        model = create_timm_model(name, num_classes=len(head))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"weights of timm's {name} were expected; those in {str(weights)!r} do not fit: "
+            f"{error}; name the model that they belong to"
+        ) from error
+    made: nn.Module = model.eval()
+    return made
 
 
 # A stage computes its sizes and chooses by them, so torch.fx takes it as one node.

@@ -46,6 +46,7 @@ _COMMANDS = {
     "train": "train a classifier made from an equation; without arguments, on handwritten digits",
     "evaluate": "measure a trained classifier; write one page with its curves and mistakes",
     "export": "write a trained classifier for other programs: ONNX, torch.export, safetensors",
+    "kernels": "measure how symmetric the kernels of a model are; write one page about it",
     "info": "show an equation: kind, parameters, source, stable steps; without a name, all of them",
     "demo": "simulate a photograph and waves, measure the errors, write one page with pictures",
 }
@@ -59,6 +60,7 @@ examples:
   pdenet train
   pdenet train path/to/images --recipe liu2023 --model eq3 --workers 8
   pdenet evaluate out/train/eq7_nows_x6_small-digits
+  pdenet kernels out/train/eq7_nows_x6_small-digits
   pdenet info rotation
   pdenet demo
 """
@@ -197,6 +199,10 @@ def _module(command: str) -> ModuleType:
         from pdenet.cli import export
 
         return export
+    if command == "kernels":
+        from pdenet.cli import kernels
+
+        return kernels
     from pdenet.cli import demo
 
     return demo
