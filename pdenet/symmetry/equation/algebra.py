@@ -123,13 +123,10 @@ class Algebra:
     def derivative(self, poly: Poly, axis: int) -> Poly:
         """Return the total derivative along a space axis; the jets it leads to must be known."""
         made = self.ring.zero
-        for atom, generator in self.generators.items():
-            place = self.place[atom]
-            if not any(m[place] for m in poly):
-                continue
+        for atom in self._variables(poly):
             chain = self._chain(atom, axis)
             if chain:
-                made = made + poly.diff(generator) * chain
+                made = made + poly.diff(self.generators[atom]) * chain
         return self.reduced(made)
 
     def _chain(self, atom: sp.Expr, axis: int) -> Poly:
@@ -144,16 +141,20 @@ class Algebra:
             self._derivatives[key] = made
         return self._derivatives[key]
 
+    def _variables(self, poly: Poly) -> list[sp.Expr]:
+        """Return the variables that occur, in their order."""
+        places = {k for monomial in poly for k, power in enumerate(monomial) if power}
+        return [self.atoms[k] for k in sorted(places)]
+
     def partial(self, poly: Poly, symbol: sp.Symbol) -> Poly:
         """Return the partial derivative by a jet or a coordinate, functions followed."""
         made = self.ring.zero
-        for atom, generator in self.generators.items():
-            if not any(m[self.place[atom]] for m in poly):
-                continue
+        for atom in self._variables(poly):
             if atom == symbol:
-                made = made + poly.diff(generator)
+                made = made + poly.diff(self.generators[atom])
             elif not atom.is_Symbol and symbol in atom.free_symbols:
-                made = made + poly.diff(generator) * self.read(sp.diff(_value(atom), symbol))
+                slope = self.read(sp.diff(_value(atom), symbol))
+                made = made + poly.diff(self.generators[atom]) * slope
         return self.reduced(made)
 
     # -- polynomials to numbers -------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd, lcm
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -24,6 +25,9 @@ def integral(vector: Sequence[sp.Expr]) -> list[sp.Expr]:
         >>> integral([sp.Rational(1, 2), sp.Integer(1)])
         [1, 2]
     """
+    if all(v.is_Rational for v in vector):
+        scale = sp.Rational(lcm(*(v.q for v in vector)), gcd(*(v.p for v in vector)) or 1)
+        return [v * scale for v in vector]
     fractions = [sp.fraction(sp.cancel(v)) for v in vector]
     below = sp.S.One
     for _, bottom in fractions:

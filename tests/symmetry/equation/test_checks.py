@@ -22,6 +22,7 @@ from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
 from pdenet.symmetry.equation.scalings import Scaling
 from pdenet.symmetry.equation.translations import Translation
 from pdenet.symmetry.equation.vector_fields import Generator
+from tests.symmetry.equation.known import known
 
 t, x, y = coordinates("t x y")
 u1, u2 = sp.Function("u")(t, x), sp.Function("u")(t, x, y)
@@ -35,11 +36,12 @@ def solver_of(
     *,
     values: Mapping[str, Any] | None = None,
     dt: float = 1e-3,
-    half: float = 1.0,
+    stepper: str = "euler",
 ) -> Solver:
     boundary = Boundary(**dict.fromkeys(pde.axes, Periodic() if wall is None else wall))
-    grid = Grid(**dict.fromkeys(pde.axes, (-half, half, points)))
-    stepper = "leapfrog" if pde.analysis.time_order == 2 else "rk4"
+    grid = Grid(**dict.fromkeys(pde.axes, (-1, 1, points)))
+    if pde.analysis.time_order == 2:
+        stepper = "leapfrog"
     return pde.to_solver(
         grid, boundary, values=values, stepper=stepper, space="central2", dt=dt, stability="ignore"
     )
@@ -60,7 +62,7 @@ def test_every_symmetry_of_the_catalogue_holds_on_a_grid(name: str) -> None:
     pde = catalogue[name]
     walls = Free() if name in ("rotation", "dilation") else None
     solver = solver_of(pde, 13 if walls else 12, walls, values=coefficients(pde))
-    symmetries = pde.symmetries()
+    symmetries = known(name)
     # The parts that hold to rounding; generators hold to O(h²), see below.
     checked = 0
     for kind, elements in symmetries.parts().items():
@@ -69,7 +71,7 @@ def test_every_symmetry_of_the_catalogue_holds_on_a_grid(name: str) -> None:
                 continue
             check = one.check(solver)
             checked += 1
-            # Eight steps of four stages; sums of at most 20 terms, in another order.
+            # Eight steps; sums of at most 20 terms, in another order.
             assert check.relative < 1e-12, (kind, str(one), str(check))
             assert check.scale > 1e-3
     assert checked >= 3
@@ -90,7 +92,9 @@ def refined(v: Generator, pde: PDE, points: int, until: float, **options: Any) -
     """The relative difference on three grids, h halved twice, dt with h to the power it needs."""
     made = []
     for k in range(3):
-        solver = solver_of(pde, points * 2**k, dt=options["dt"] / options["power"] ** k)
+        solver = solver_of(
+            pde, points * 2**k, dt=options["dt"] / options["power"] ** k, stepper="rk4"
+        )
         made.append(v.check(solver, until=until).relative)
     return made
 
@@ -98,7 +102,7 @@ def refined(v: Generator, pde: PDE, points: int, until: float, **options: Any) -
 # dt by 2^p for equations of order p, so that it stays stable; RK4's own error is far smaller, that
 # of leapfrog falls by 4 with dt ~ h.
 GENERATORS = {
-    "heat": ({"dimension": 1}, 24, 0.05, 4e-3, 4),
+    "heat": ({"dimension": 1}, 24, 0.05, 2e-2, 4),
     "wave": ({"dimension": 1}, 24, 0.1, 2e-2, 2),
     "burgers_1d": ({}, 24, 0.1, 1e-2, 2),
     "shallow_water": ({"dimension": 1}, 24, 0.1, 1e-2, 2),
@@ -150,8 +154,8 @@ def test_false_generators_stay_false_however_fine_the_grid(pde: str, false: dict
     first, second, third = refined(generator(**false), built, points, until, dt=dt, power=power)
     # The defect is that of the equation itself: it has a limit, which is not 0.
     assert third > 0.6 * second > 0.3 * first > 0
-    true = [v.check(solver_of(built, 4 * points, dt=dt / power**2), until=until).relative
-            for v in built.symmetries().generators]  # fmt: skip
+    solver = solver_of(built, 4 * points, dt=dt / power**2, stepper="rk4")
+    true = [v.check(solver, until=until).relative for v in built.symmetries().generators]
     assert third > 2 * np.median(true)
 
 
