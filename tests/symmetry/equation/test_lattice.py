@@ -196,6 +196,23 @@ def test_a_skew_basis_of_components_is_found_all_the_same(change: list[list[int]
     assert one.matrix == sp.eye(2)
 
 
+def test_waves_in_a_skew_basis_turn_by_the_conjugate_matrices() -> None:
+    """w = S (p, q, r): only multiples of 1 commute, so M(g) is S M₀(g) S⁻¹ up to a sign."""
+    a, b, c = fields("a b c", (t, x, y))
+    skew = sp.Matrix([[1, 2, 0], [3, 1, 1], [1, 1, 2]])
+    matrices = [[[0, 1, 0], [1, 0, 0], [0, 0, 0]], [[0, 0, 1], [0, 0, 0], [1, 0, 0]]]
+    total = sp.zeros(3, 1)
+    for axis, m in zip((x, y), matrices, strict=True):
+        total += skew * sp.Matrix(m) * skew.inv() * sp.Matrix([f.diff(axis) for f in (a, b, c)])
+    pde = PDE(*(sp.Eq(f.diff(t), r) for f, r in zip((a, b, c), total, strict=True)))
+    found = pde.symmetries().lattice
+    assert len(found) == 8
+    for one, plain in zip(found, known("wave_first_order").lattice, strict=True):
+        conjugate = skew * sp.Matrix(plain.matrix) * skew.inv()
+        assert one.is_action
+        assert one.matrix in (conjugate, -conjugate)
+
+
 def test_functions_of_the_field_must_be_odd_for_a_change_of_sign() -> None:
     """u_t + f(u) u_x: the mirror needs u → −u, hence an odd f."""
     u = fields("u", (t, x))

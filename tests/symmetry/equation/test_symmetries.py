@@ -98,6 +98,21 @@ def test_decimals_are_the_rationals_they_are_written_as() -> None:
         assert number == sp.Rational(1, 10)
 
 
+def test_two_ways_to_write_a_fraction_are_one_equation() -> None:
+    u, a = sp.Function("u")(t, x), sp.Symbol("a")
+    whole = (u + a + 1 / (u + a)) * u.diff(x)
+    over_one = ((u + a) ** 2 + 1) / (u + a) * u.diff(x)
+    doubled = (2 * (u + a) ** 2 + 2) / (2 * u + 2 * a) * u.diff(x)
+    first, *others = (
+        jet_system(pn.PDE(sp.Eq(u.diff(t), right)).system).right_sides
+        for right in (whole, over_one, doubled)
+    )
+    assert others == [first, first]
+    # What is polynomial stands apart, so that reasons name terms of the equation.
+    jets = jet_system(pn.PDE(sp.Eq(u.diff(t), whole)).system)
+    assert jets.jet(0, (0,)) * jets.jet(0, (1,)) in jets.right_sides[0].args
+
+
 def test_a_parameter_may_share_a_name_with_a_derivative() -> None:
     u, p = sp.Function("u")(t, x), sp.Symbol("u_x")
     jets = jet_system(pn.PDE(sp.Eq(u.diff(t), p * u.diff(x))).system)
