@@ -6,6 +6,7 @@ generalised permutation u_π(j) = d_j v_j the entry at π(j) moves to j and take
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -155,8 +156,10 @@ def checked(matrix: object, n: int, what: str = "P") -> np.ndarray:
         SymmetryError: it is no such matrix.
     """
     try:
-        made = np.asarray(matrix, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            made = np.asarray(matrix, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError, np.exceptions.ComplexWarning) as error:
         raise SymmetryError(
             f"{what} is a real matrix of shape {(n, n)}; got {type(matrix).__name__}: {error}; "
             "give a NumPy array or a tensor"

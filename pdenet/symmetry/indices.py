@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any  # elements of SymPy's fields
 
 import sympy as sp
 
@@ -265,6 +266,9 @@ class _Contracted:
                 self._fail(names, what)
                 return
         count = len(letter.uses) + len(letter.slots) + bool(letter.fixed)
+        if letter.fixed:
+            self._fail(names, _times(letter, count + bool(letter.free)))
+            return
         if letter.free is not None:
             if count != 1:
                 self._fail(names, _times(letter, count + 1))
@@ -273,7 +277,7 @@ class _Contracted:
             elif len(names) > 1:
                 self._fail(names, _times(letter, 2))
             return
-        is_pair = len(letter.uses) == 1 and len(letter.slots) == 1 and not letter.fixed
+        is_pair = len(letter.uses) == 1 and len(letter.slots) == 1
         if is_pair:
             self._set(letter.slots[0], name, +1, letter)
         elif not (self.is_metric and len(letter.uses) == 2 == count and len(names) == 1):
@@ -388,41 +392,47 @@ def _one_solution(
 
     What is to be absorbed goes to the first slots: to the A of A_ij C_jk u_k ∂x u_j.
     """
-    if not rows:
-        return [Fraction(0)] * columns
-    made, pivots = sp.Matrix([[*row, w] for row, w in zip(rows, wanted, strict=True)]).rref()
-    if columns in pivots:
+    solved = _reduced(rows, wanted, columns, sp.QQ)
+    if solved is None:
         return None
-    found = [Fraction(0)] * columns
-    for row, pivot in enumerate(pivots):
-        value = made[row, columns]
-        found[pivot] = Fraction(int(value.p), int(value.q))
-    return found
+    return [Fraction(int(v.numerator), int(v.denominator)) for v in solved]
 
 
 def solution_mod_2(
     rows: Sequence[Sequence[int]], wanted: Sequence[int], columns: int
 ) -> list[int] | None:
     """Return one solution of a linear system modulo 2, free unknowns 0; None for none."""
+    solved = _reduced(rows, wanted, columns, sp.GF(2, symmetric=False))
+    return None if solved is None else [int(v) % 2 for v in solved]
+
+
+def _reduced(
+    rows: Sequence[Sequence[int]], wanted: Sequence[int], columns: int, over: sp.polys.Domain
+) -> list[Any] | None:
+    """Return one solution over a field, in its elements, free unknowns 0; None for none."""
+    found = [over.zero] * columns
     if not rows:
-        return [0] * columns
-    field_of_two = sp.GF(2, symmetric=False)
-    table = [[field_of_two(v) for v in (*row, w)] for row, w in zip(rows, wanted, strict=True)]
-    matrix = sp.polys.matrices.DomainMatrix(table, (len(rows), columns + 1), field_of_two)
-    made, pivots = matrix.rref()
+        return found
+    table = [[over(v) for v in (*row, w)] for row, w in zip(rows, wanted, strict=True)]
+    matrix = sp.polys.matrices.DomainMatrix(table, (len(rows), columns + 1), over)
+    reduced, pivots = matrix.rref()
     if columns in pivots:
         return None
-    dense = made.to_Matrix()
-    found = [0] * columns
     for row, pivot in enumerate(pivots):
-        found[pivot] = int(dense[row, columns]) % 2
+        found[pivot] = reduced[row, columns].element
     return found
 
 
 def _powers(
     terms: Sequence[Sequence[Letter]], fields: frozenset[str]
 ) -> dict[str, Fraction] | None:
-    """Return by which powers of c coefficients absorb u = c v for all these fields, or None."""
+    """Return by which powers of c coefficients absorb u = c v for all these fields, or None.
+
+    Where norms stand between, which take factors of each component, none is looked for.
+    """
+    letters = [letter for term in terms for letter in term]
+    if any(letter.held or any(use.power == 0 for use in letter.uses) for letter in letters):
+        return None
     names = sorted({s.coefficient for term in terms for letter in term for s in letter.slots})
     rows, wanted = [], []
     for term in terms:

@@ -20,7 +20,7 @@ def copied(model: Model) -> Model:
     return made
 
 
-def folded_copy(model: Model, stage: int) -> Model:
-    """Return the model itself, with the norms folded that act on the unknowns of a stage."""
-    fold_stages(model, [stage])
+def folded_copy(model: Model, *stages: int) -> Model:
+    """Return a model itself, with the norms folded that act on the unknowns of some stages."""
+    fold_stages(model, stages)
     return model

@@ -177,8 +177,9 @@ def group(model: Classifier) -> ModelGroup:
         stage 2 (32 components): GL(32)
     """
     check_classifier(model)
-    number = range(1, len(model.stages) + 1)
-    return ModelGroup(tuple(stage_group(model, k) for k in number))
+    numbers = range(1, len(model.stages) + 1)
+    folded = folded_copy(copied(model), *numbers)
+    return ModelGroup(tuple(stage_group(model, k, folded) for k in numbers))
 
 
 def check_classifier(model: object) -> None:
@@ -194,30 +195,53 @@ def check_classifier(model: object) -> None:
         )
 
 
-def stage_group(model: Classifier, number: int) -> StageGroup:
-    """Return the group of one stage; see `group`."""
+def stage_group(model: Classifier, number: int, folded: Classifier | None = None) -> StageGroup:
+    """Return the group of one stage; see `group`.
+
+    Args:
+        model: a classifier.
+        number: the number of the stage, from 1.
+        folded: a copy of it whose stage is folded, where there is one already.
+    """
     stage = stage_of(model, number)
     rule, _ = rule_of(model, number)
-    folded, _ = rule_of(folded_copy(copied(model), number), number)
+    if folded is None:
+        folded = folded_copy(copied(model), number)
+    folded_rule, _ = rule_of(folded, number)
     fields, width = state_of(stage)
-    names = {name: label(number, name) for name in fields}
-    around = _around(model, number)
-    made: list[dict[str, Group]] = []
-    limits: list[tuple[Limit, ...]] = []
-    for found, is_training in ((rule, True), (folded, False)):
-        outside = around + (_in_training(model, number) if is_training else [])
-        groups = {name: found.groups[names[name]] for name in fields}
-        inside = {found.reasons[names[n]]: groups[n] for n in fields if names[n] in found.reasons}
-        own = [Limit("its blocks", own_group, why) for why, own_group in inside.items()]
-        for limit in outside:
-            groups = {name: one & limit.group for name, one in groups.items()}
-        made.append(groups)
-        limits.append((*own, *outside))
+    training, training_limits = stage_groups(model, number, rule, is_training=True)
+    evaluation, limits = stage_groups(model, number, folded_rule, is_training=False)
     equal, moving = (
-        tuple(frozenset(name for name in fields if names[name] in one) for one in many)
-        for many in (folded.equal, rule.moving)
+        tuple(frozenset(f for f in fields if label(number, f) in one) for one in many)
+        for many in (folded_rule.equal, rule.moving)
     )
-    return StageGroup(number, fields, width, made[0], made[1], equal, moving, limits[1], limits[0])
+    return StageGroup(
+        number, fields, width, training, evaluation, equal, moving, limits, training_limits
+    )
+
+
+def stage_groups(
+    model: Classifier, number: int, rule: Rule, is_training: bool
+) -> tuple[dict[str, Group], tuple[Limit, ...]]:
+    """Return the group of each field of a stage as the model is, and what limits it.
+
+    Args:
+        model: a classifier.
+        number: the number of the stage.
+        rule: that of its blocks.
+        is_training: whether what acts in training mode alone limits it too.
+    """
+    fields, _ = state_of(stage_of(model, number))
+    groups = {name: rule.groups[label(number, name)] for name in fields}
+    reasons = {
+        rule.reasons[label(number, name)]: groups[name]
+        for name in fields
+        if label(number, name) in rule.reasons
+    }
+    around = _around(model, number) + (_in_training(model, number) if is_training else [])
+    for limit in around:
+        groups = {name: one & limit.group for name, one in groups.items()}
+    return groups, (*(Limit("its blocks", one, why) for why, one in reasons.items()), *around)
 
 
 def stage_of(model: Classifier, number: int) -> Stage:
@@ -295,11 +319,34 @@ def slots(model: Classifier, stage: int) -> list[tuple[Callable[[], torch.Tensor
             f"a stage on which GL(n) acts was expected; got stage {stage}, where {reasons}; fold "
             "its norms, or take another equation"
         )
-    return [
+    found = [
         (holder.read, slot.place, sign)
         for slot, (_, sign) in sorted(rule.variances.items())
         for holder in reading.holders[slot.coefficient]
     ]
+    return found + [(_detached(tensor), axis, sign) for tensor, axis, sign in _ends(model, stage)]
+
+
+def _ends(model: Classifier, number: int) -> list[tuple[torch.Tensor, int, int]]:
+    """Return what takes P or P⁻¹ beside blocks: projected stem, quadratic forms, head."""
+    made: list[tuple[torch.Tensor, int, int]] = []
+    activations = list(stage_of(model, number).activations)
+    if number == len(model.stages):
+        activations.append(model.final)
+        if isinstance(model.head, nn.Linear):
+            made.append((model.head.weight, 1, +1))
+    made += [
+        (activation.factor, 1, +1)
+        for activation in activations
+        if isinstance(activation, Radial) and activation.factor is not None
+    ]
+    if number == 1 and model.stem.projection is not None:
+        made.append((model.stem.projection.weight, 0, -1))
+    return made
+
+
+def _detached(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+    return tensor.detach
 
 
 # -- what stands around the blocks -----------------------------------------------------------------

@@ -129,7 +129,10 @@ class _BlockReader:
                 slot = Slot(label, place)
                 entry = letters.setdefault(letter, _Open())
                 if layer is not None and letter == FREE_INDEX and self._is_grouped(layer):
-                    entry.slots += self._grouped(layer, k, place, target)
+                    grouped = self._grouped(layer, k, place, target)
+                    entry.slots += grouped
+                    if (k, letter) in inside:
+                        entry.held += grouped
                     if self.given[target] is None:
                         continue
                 entry.slots.append(slot)
@@ -178,28 +181,61 @@ class _BlockReader:
         self._weights(inside, nodes, min(term, len(nodes.products) - 1))
         self._factors(inside, nodes.factors, nodes, min(term, len(nodes.products) - 1))
         self._factors(inside, divergence.faces, nodes, term, divergence)
-        sizes = divergence.shape
+        shape = (*divergence.shape, len(bank.names))
         for axis, letter in enumerate(divergence.index):
-            entry = inside.get(letter, _Open())
-            fields = [use.field for use in entry.uses]
-            if not fields:
-                continue
-            powers = tuple(entry.uses)
-            if _absorbs(bank):
-                entry.held = list(entry.slots)
-                entry.uses = [
-                    Use(u.field, None if u.power is None else 0, abs(u.parity), is_plain=False)
-                    for u in entry.uses
-                ]
-            elif not bank.is_shared:
-                entry.uses = [Use(u.field, u.power, u.parity, False) for u in entry.uses]
-            self._own(bank, (*sizes, len(bank.names)), axis, powers, fields[0])
+            entry = inside.setdefault(letter, _Open())
+            around = letters.get(letter, _Open())
+            if entry.uses:
+                self._flux_of_fields(entry, bank, shape, axis)
+            elif around.uses:
+                if _absorbs(bank):
+                    entry.held = list(entry.slots)
+                self._own(bank, shape, axis, (), around.uses[0].field)
+            elif around.free is not None:
+                self._flux_of_outputs(entry, bank, shape, axis, divergence.name)
         for letter, entry in inside.items():
             known = letters.setdefault(letter, _Open())
             known.slots += entry.slots
             known.uses += entry.uses
             known.held += entry.held
             known.fixed |= entry.fixed
+
+    def _flux_of_fields(
+        self, entry: _Open, bank: Directions, shape: tuple[int, ...], axis: int
+    ) -> None:
+        """Read channels of a flux that are components of fields under the derivative."""
+        powers = tuple(entry.uses)
+        if _absorbs(bank):
+            entry.held = list(entry.slots)
+            entry.uses = [
+                Use(u.field, None if u.power is None else 0, abs(u.parity), is_plain=False)
+                for u in entry.uses
+            ]
+        elif not bank.is_shared:
+            entry.uses = [Use(u.field, u.power, u.parity, False) for u in entry.uses]
+        self._own(bank, shape, axis, powers, powers[0].field)
+
+    def _flux_of_outputs(
+        self, entry: _Open, bank: Directions, shape: tuple[int, ...], axis: int, name: str
+    ) -> None:
+        """Read channels of a flux that are the components it makes: its norm takes factors."""
+        entry.held = list(entry.slots)
+        name = f"{name} of {self.place}"
+        if is_norm(bank.norm):
+            self._norm(entry, f"the norm of {name}", bank.norm, slice(None), shape, axis)
+        if bank.is_shared:
+            return
+        slot = Slot(f"the kernels of {name}", 0, is_norm=not is_norm(bank.norm))
+        entry.slots.append(slot)
+        if not slot.is_norm:
+            entry.held.append(slot)
+        if slot.coefficient not in self.reading.holders:
+            kernels = (*shape, *bank.weight.shape[1:])
+            view = _attribute(bank, "weight", slice(None), kernels, axis)
+            self.reading.hold(slot.coefficient, view_holder(view))
+            if bank.bias is not None:
+                view = _attribute(bank, "bias", slice(None), shape, axis)
+                self.reading.hold(slot.coefficient, view_holder(view))
 
     def _own(
         self, bank: Directions, shape: tuple[int, ...], axis: int, uses: tuple[Use, ...], label: str
@@ -226,10 +262,11 @@ class _BlockReader:
     def _closing(self, letters: dict[str, _Open], layer: StackedTerms, target: str) -> None:
         """Give the free letter the slot of its closing norm; what stands before is held."""
         product, key = layer.product, str(layer.product.key)
-        self._openings(letters, product)
+        is_grouped = self._is_grouped(layer)
+        self._openings(letters, product, is_grouped)
         for divergence in layer.divergences:
             assert isinstance(divergence, DirectionDivergence)
-            self._openings(letters, divergence.nodes)
+            self._openings(letters, divergence.nodes, is_grouped)
         norm = dict(self.block.norms.items()).get(key)
         if norm is None or (isinstance(norm, Shift) and norm.scale is None):
             return
@@ -237,7 +274,9 @@ class _BlockReader:
         entry.held += self._inside_closing(layer)
         self._norm(entry, f"the closing norm {key} of {self.place}", norm, slice(None))
 
-    def _openings(self, letters: dict[str, _Open], product: StackedProduct) -> None:
+    def _openings(
+        self, letters: dict[str, _Open], product: StackedProduct, is_grouped: bool
+    ) -> None:
         """Remember the opening norms whose channels are components of fields."""
         for opening in self.block.openings.get(product.key, ()):
             norm = self.block.opening_norms[opening_key(product.key, opening.step)]
@@ -246,11 +285,19 @@ class _BlockReader:
             for axis, letter in enumerate(opening.letters):
                 entry = letters.get(letter, _Open())
                 fields = [use.field for use in entry.uses]
-                fields += [entry.free] if entry.free else []
+                fields += [entry.free] if entry.free and not is_grouped else []
                 if fields and not any(c.module is norm for c in self.reading.channels):
                     self.reading.channels.append(Channels(norm, shape, axis, (), fields[0]))
 
-    def _norm(self, entry: _Open, name: str, norm: nn.Module, rows: slice) -> None:
+    def _norm(
+        self,
+        entry: _Open,
+        name: str,
+        norm: nn.Module,
+        rows: slice,
+        shape: tuple[int, ...] = (-1,),
+        axis: int = 0,
+    ) -> None:
         """Give a letter the slots of a norm: scale and shift take factors, statistics only move."""
         statistics = Slot(f"{name}: statistics", 0)
         entry.slots += [Slot(name, 0, is_norm=True), statistics]
@@ -258,12 +305,11 @@ class _BlockReader:
         if name in self.reading.holders:
             return
         for tensor in ("weight", "bias") if is_norm(norm) else ("scale", "bias"):
-            self.reading.hold(name, view_holder(_attribute(norm, tensor, rows)))
+            self.reading.hold(name, view_holder(_attribute(norm, tensor, rows, shape, axis)))
         if is_norm(norm):
             for tensor in ("running_mean", "running_var"):
-                self.reading.hold(
-                    statistics.coefficient, view_holder(_attribute(norm, tensor, rows))
-                )
+                view = _attribute(norm, tensor, rows, shape, axis)
+                self.reading.hold(statistics.coefficient, view_holder(view))
 
     def _inside_closing(self, layer: StackedTerms) -> list[Slot]:
         product = layer.product
@@ -433,10 +479,14 @@ def _absorbs(bank: Directions) -> bool:
     return is_norm(bank.norm) or (bank.bias is not None and not bank.is_shared)
 
 
-def _attribute(module: nn.Module, name: str, rows: slice) -> Callable[[], torch.Tensor]:
+def _attribute(
+    module: nn.Module, name: str, rows: slice, shape: tuple[int, ...] = (), axis: int = 0
+) -> Callable[[], torch.Tensor]:
+    """Return what gives rows of a tensor, as an array of some shape with one axis first."""
+
     def view() -> torch.Tensor:
         found: torch.Tensor = getattr(module, name)
-        return found[rows]
+        return found[rows].view(shape).movedim(axis, 0) if shape else found[rows]
 
     return view
 

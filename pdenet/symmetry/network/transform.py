@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy.linalg
 import torch
 from torch import nn
 
@@ -20,17 +21,21 @@ from pdenet.errors import SymmetryError, SymmetryWarning
 from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.fusing import is_norm
+from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.acting import Change, acted, checked, tie_fault
 from pdenet.symmetry.groups import Group
-from pdenet.symmetry.network.copies import copied, folded_copy
+from pdenet.symmetry.indices import Rule
+from pdenet.symmetry.network.copies import copied
 from pdenet.symmetry.network.group import (
-    StageGroup,
+    Limit,
     check_classifier,
     label,
     rule_of,
-    stage_group,
+    stage_groups,
     stage_of,
+    state_of,
 )
+from pdenet.symmetry.network.reading import Reading
 
 WARNED_CONDITION = 1e3
 """A condition number above which a change is warned of: three digits go."""
@@ -72,16 +77,20 @@ def transform(model: Classifier, stage: int, matrix: object) -> Classifier:
         True
     """
     check_classifier(model)
-    found = stage_group(model, stage)
-    blocks = _blocks(model, found, matrix)
-    training = _fault(found, found.training, blocks)
+    stage_of(model, stage)
+    blocks = _blocks(model, stage, matrix)
     made = copied(model)
-    if training:
-        evaluation = _fault(found, found.evaluation, blocks)
-        if evaluation:
-            raise _refusal(found, evaluation)
-        folded_copy(made, stage)
-    _act(made, stage, found, blocks)
+    rule, reading = rule_of(made, stage)
+    groups, limits = stage_groups(made, stage, rule, is_training=True)
+    fault = _fault(stage, rule, groups, blocks)
+    if fault:
+        fold_stages(made, [stage])
+        rule, reading = rule_of(made, stage)
+        groups, limits = stage_groups(made, stage, rule, is_training=False)
+        fault = _fault(stage, rule, groups, blocks)
+    if fault:
+        raise _refusal(stage, groups, limits, blocks, fault)
+    _act(made, stage, rule, reading, blocks)
     return made
 
 
@@ -126,50 +135,51 @@ def transforms(model: Classifier, matrices: Mapping[int, object] | Sequence[obje
 # -- checks ----------------------------------------------------------------------------------------
 
 
-def _blocks(model: Classifier, found: StageGroup, matrix: object) -> dict[str, np.ndarray]:
+def _blocks(model: Classifier, number: int, matrix: object) -> dict[str, np.ndarray]:
     """Return P of each field, checked for its size and its condition."""
     if isinstance(matrix, torch.Tensor):
         matrix = matrix.detach().double().cpu().numpy()
-    n, count = found.channels, len(found.fields)
+    fields, width = state_of(stage_of(model, number))
+    count = len(fields)
     shape = np.shape(matrix) if isinstance(matrix, np.ndarray | list | tuple) else ()
-    if count > 1 and shape == (found.width, found.width):
-        matrix = np.kron(np.eye(count), checked(matrix, found.width))
-    whole = checked(matrix, n, f"P of stage {found.stage}")
-    _check_condition(model, found, whole)
+    if count > 1 and shape == (width, width):
+        matrix = np.kron(np.eye(count), checked(matrix, width))
+    whole = checked(matrix, count * width, f"P of stage {number}")
+    _check_condition(model, number, whole)
     made = {}
-    for k, name in enumerate(found.fields):
-        here = slice(k * found.width, (k + 1) * found.width)
+    for k, name in enumerate(fields):
+        here = slice(k * width, (k + 1) * width)
         made[name] = whole[here, here]
         rest = np.delete(whole[here], np.r_[here], axis=1)
         if rest.any():
             raise SymmetryError(
-                f"P of stage {found.stage} has one block for each of the fields "
-                f"{', '.join(found.fields)}; got entries between them of up to "
-                f"{np.abs(rest).max():.3g}; fields change by themselves"
+                f"P of stage {number} has one block for each of the fields {', '.join(fields)}; "
+                f"got entries between them of up to {np.abs(rest).max():.3g}; fields change by "
+                "themselves"
             )
     return made
 
 
-def _check_condition(model: Classifier, found: StageGroup, matrix: np.ndarray) -> None:
+def _check_condition(model: Classifier, number: int, matrix: np.ndarray) -> None:
     condition = float(np.linalg.cond(matrix))
     eps = torch.finfo(next(model.parameters()).dtype).eps
     # A matrix whose singular values span more than float64 holds has no inverse here.
     if not np.isfinite(condition) or condition > 0.1 / np.finfo(np.float64).eps:
         raise SymmetryError(
-            f"P of stage {found.stage} is invertible; got a singular matrix, cond(P) = "
-            f"{condition:.3g}; draw one by group(model)[{found.stage}].random(rng)"
+            f"P of stage {number} is invertible; got a singular matrix, cond(P) = "
+            f"{condition:.3g}; draw one by group(model)[{number}].random(rng)"
         )
     predicted = condition * eps
     if predicted > REFUSED_ERROR:
         raise SymmetryError(
-            f"P of stage {found.stage} is well-conditioned; got cond(P) = {condition:.3g}, by "
+            f"P of stage {number} is well-conditioned; got cond(P) = {condition:.3g}, by "
             f"which logits would change by up to {predicted:.1g} of the largest in "
             f"{str(next(model.parameters()).dtype).removeprefix('torch.')}; take another P, or "
             "model.double()"
         )
     if condition > WARNED_CONDITION:
         warnings.warn(
-            f"cond(P) = {condition:.3g} of stage {found.stage}: logits may change by some "
+            f"cond(P) = {condition:.3g} of stage {number}: logits may change by some "
             f"{predicted:.1g} of the largest; a condition number below {WARNED_CONDITION:g} loses "
             "less",
             SymmetryWarning,
@@ -177,21 +187,30 @@ def _check_condition(model: Classifier, found: StageGroup, matrix: np.ndarray) -
         )
 
 
-def _fault(found: StageGroup, groups: Mapping[str, Group], blocks: Mapping[str, np.ndarray]) -> str:
+def _fault(
+    number: int, rule: Rule, groups: Mapping[str, Group], blocks: Mapping[str, np.ndarray]
+) -> str:
     """Return why the matrices are none of these groups, "" where they are."""
     for name, matrix in blocks.items():
         fault = groups[name].fault(matrix)
         if fault:
             return fault
-    return tie_fault(found.equal, found.moving, blocks)
+    labelled = {label(number, name): matrix for name, matrix in blocks.items()}
+    return tie_fault(rule.equal, rule.moving, labelled)
 
 
-def _refusal(found: StageGroup, fault: str) -> SymmetryError:
-    groups = dict.fromkeys(one.name(found.width) for one in found.evaluation.values())
-    limits = "; ".join(str(limit) for limit in found.limits)
+def _refusal(
+    number: int,
+    groups: Mapping[str, Group],
+    limits: Sequence[Limit],
+    blocks: Mapping[str, np.ndarray],
+    fault: str,
+) -> SymmetryError:
+    names = dict.fromkeys(one.name(len(blocks[name])) for name, one in groups.items())
+    why = "; ".join(map(str, limits))
     return SymmetryError(
-        f"P of stage {found.stage} is one of {', '.join(groups)}; got another matrix: {fault}. "
-        f"What limits them is {limits or 'nothing'}"
+        f"P of stage {number} is one of {', '.join(names)}; got another matrix: {fault}. What "
+        f"limits them is {why or 'nothing'}"
     )
 
 
@@ -200,10 +219,13 @@ def _refusal(found: StageGroup, fault: str) -> SymmetryError:
 
 @torch.no_grad()
 def _act(
-    model: Classifier, number: int, found: StageGroup, blocks: Mapping[str, np.ndarray]
+    model: Classifier,
+    number: int,
+    rule: Rule,
+    reading: Reading,
+    blocks: Mapping[str, np.ndarray],
 ) -> None:
     """Change the unknowns of a stage, in place."""
-    rule, reading = rule_of(model, number)
     changes = {
         label(number, name): Change(matrix, rule.groups[label(number, name)])
         for name, matrix in blocks.items()
@@ -224,7 +246,7 @@ def _act(
         for channels in reading.channels:
             if channels.field in changes:
                 channels.change(changes)
-    whole = _whole(found, blocks)
+    whole: np.ndarray = scipy.linalg.block_diag(*blocks.values())
     stage = stage_of(model, number)
     for activation in stage.activations:
         _move_form(activation, whole)
@@ -236,14 +258,6 @@ def _act(
             weight.copy_(torch.from_numpy(made).to(weight))
     if number == 1:
         _move_stem(model, whole)
-
-
-def _whole(found: StageGroup, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
-    made = np.zeros((found.channels, found.channels))
-    for k, name in enumerate(found.fields):
-        here = slice(k * found.width, (k + 1) * found.width)
-        made[here, here] = blocks[name]
-    return made
 
 
 def _move_form(activation: nn.Module, matrix: np.ndarray) -> None:
