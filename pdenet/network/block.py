@@ -16,6 +16,7 @@ from pdenet.discrete.advection import AbsoluteMatrix
 from pdenet.discrete.scheme import DT, SPACING, Scheme
 from pdenet.equation.symbols import TIME
 from pdenet.equation.values import Values
+from pdenet.network.contraction import Replacement
 from pdenet.network.expression import Expression
 from pdenet.network.features import Banks, Features, Window
 from pdenet.network.kernels import STENCILS, Kernels
@@ -201,6 +202,10 @@ class Block(nn.Module):
         self, product: StackedProduct
     ) -> Mapping[int, Callable[[torch.Tensor], torch.Tensor]]:
         """Return what is done to results on the way: nothing."""
+        return {}
+
+    def instead(self, product: StackedProduct) -> Mapping[int, Replacement]:
+        """Return what is carried out in place of steps: nothing."""
         return {}
 
     def divergences(self, fluxes: Sequence[Flux], stack: str) -> tuple[list[Divergence], str]:

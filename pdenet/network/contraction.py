@@ -23,6 +23,9 @@ SPACE = "P"
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 """torch's convolutions, by the number of space dimensions."""
 
+Replacement = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""What stands in place of a 1×1 convolution: a function of the constant and the field."""
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -143,6 +146,7 @@ class Contraction:
         prepared: Mapping[int, torch.Tensor],
         tensors: Mapping[int, torch.Tensor],
         after: Mapping[int, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType({}),
+        instead: Mapping[int, Replacement] = MappingProxyType({}),
     ) -> torch.Tensor:
         """Return the result of what `prepare` gave and of all other operands.
 
@@ -150,6 +154,8 @@ class Contraction:
             prepared: what `prepare` gave.
             tensors: the other operands, by number.
             after: what is done to the results of steps, by their numbers.
+            instead: what is carried out in place of 1×1 convolutions, by the same numbers, with
+                the constant and the spatial operand.
 
         Returns:
             Shape `(batch, *output, *space)`, of constants only `(*output,)`.
@@ -158,7 +164,12 @@ class Contraction:
         start = len(self.operands) - len(self.steps)
         for k, step in enumerate(self.steps, start):
             if k not in made:
-                made[k] = self._step(step, made)
+                if k in instead:
+                    is_first = self.operands[step.first].is_spatial
+                    field, constant = (step.first, step.second)[:: 1 if is_first else -1]
+                    made[k] = instead[k](made[constant], made[field])
+                else:
+                    made[k] = self._step(step, made)
                 if k in after:
                     made[k] = after[k](made[k])
         operand, tensor = self.operands[self.last], made[self.last]

@@ -12,7 +12,7 @@ from typing import Any, Protocol  # values of maps are numbers or tensors
 
 import torch
 
-from pdenet.network.contraction import Contraction, Operand
+from pdenet.network.contraction import Contraction, Operand, Replacement
 from pdenet.network.expression import Expression
 from pdenet.network.features import Row, Support, Window
 from pdenet.network.structure import Factor, Flux, LayerProduct, Structure, Weight
@@ -124,6 +124,9 @@ class Context(Protocol):
         self, product: StackedProduct
     ) -> Mapping[int, Callable[[torch.Tensor], torch.Tensor]]:
         """Return what is done to the results of a product's steps, by their numbers."""
+
+    def instead(self, product: StackedProduct) -> Mapping[int, Replacement]:
+        """Return what is carried out in place of a product's steps, by their numbers."""
 
     def divergences(self, fluxes: Sequence[Flux], stack: str) -> tuple[list[Divergence], str]:
         """Return what computes the divergences of a layer, and the letters of their stack."""
@@ -266,7 +269,10 @@ class StackedProduct:
         fields = [*(factor(features) for factor in self.factors), *others]
         operands |= dict(enumerate(fields, start))
         result = self.contraction.run(
-            tensors.prepared[self.key], operands, self.context.after(self)
+            tensors.prepared[self.key],
+            operands,
+            self.context.after(self),
+            self.context.instead(self),
         )
         if not self.is_spatial:
             result = result.reshape(1, *result.shape, *(1,) * self.context.structure.dimension)

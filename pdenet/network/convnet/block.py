@@ -15,6 +15,7 @@ from pdenet.discrete.scheme import DT, SPACING
 from pdenet.equation.pde import PDE
 from pdenet.equation.system import FREE_INDEX
 from pdenet.errors import NetworkError
+from pdenet.network.contraction import Replacement
 from pdenet.network.convnet.closing import Closing, closing_of
 from pdenet.network.convnet.coefficients import Coefficients
 from pdenet.network.convnet.directions import continued
@@ -119,6 +120,7 @@ class PDEBlock(nn.Module):
         self.norms = nn.ModuleDict()
         self.openings: dict[int, list[Opening]] = {}
         self.opening_norms = nn.ModuleDict()
+        self.unit_steps: dict[str, tuple[int, int]] = {}
         for layers in self.structure.layers:
             self.layers.append([self._layer(layer, out_width) for layer in layers])
         self.banks.build()
@@ -333,6 +335,38 @@ class PDEBlock(nn.Module):
         if closing is not None and closing.step is not None and str(product.key) in self.norms:
             made[closing.step] = self.norms[str(product.key)]
         return made
+
+    def instead(self, product: StackedProduct) -> Mapping[int, Replacement]:
+        """Return the opening convolutions whose unit rows are left out, by their steps."""
+        return {
+            step: partial(self._opened, label)
+            for label, (key, step) in self.unit_steps.items()
+            if key == product.key
+        }
+
+    def _opened(self, label: str, weights: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Return what an opening convolution makes: copies of u between the other rows' results.
+
+        Args:
+            label: the name of its parameter.
+            weights: the other rows, shape `(rows, n)`.
+            u: shape `(batch, n, y, x)`.
+        """
+        made = u
+        if len(weights):
+            made = torch.cat((u, nn.functional.conv2d(u, weights[:, :, None, None])), dim=1)
+        made = made.index_select(1, self.coefficients.order(label))  # (batch, all rows, y, x)
+        return made.unflatten(1, self.coefficients.unit_rows[label].shape[:-1])
+
+    def leave_out(self, label: str, rows: Sequence[int], product: int, step: int) -> None:
+        """Leave unit rows out of an opening convolution; see `unit_rows.leave_out`."""
+        self.coefficients.leave_out(label, rows)
+        self.unit_steps[label] = (product, step)
+
+    def write_out(self, label: str) -> None:
+        """Make the unit rows of an opening convolution parameters again."""
+        self.coefficients.write_out(label)
+        del self.unit_steps[label]
 
     def divergences(self, fluxes: Sequence[Flux], stack: str) -> tuple[list[Divergence], str]:
         """Return what computes the divergences of a layer, and the letters of their stack."""

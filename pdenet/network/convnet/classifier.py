@@ -25,6 +25,7 @@ from pdenet.network.convnet.relaxation import Relaxation, check_count
 from pdenet.network.convnet.stage import Stage, check_choice
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.network.convnet.stem import Stem
+from pdenet.network.convnet.unit_rows import UnitRows, leave_out, unit_rows_config
 
 PLACES = ("auto", "stages", "blocks")
 """Where activations stand."""
@@ -80,6 +81,7 @@ class Classifier(nn.Module, HubModel):
         is_fused: whether its batch norms are folded; see `fused`.
         folded_stages: the stages, from 1, on whose unknowns no batch norm acts any more, in the
             order in which they were folded; see `stage_folding`.
+        unit_rows: rows of the identity that opening convolutions do without; see `unit_rows`.
 
     Raises:
         NetworkError: the equation has no block, or an option makes no sense.
@@ -134,6 +136,7 @@ class Classifier(nn.Module, HubModel):
         self.name: str | None = None
         self.is_fused = False
         self.folded_stages: tuple[int, ...] = ()
+        self.unit_rows: tuple[UnitRows, ...] = ()
         self._equation = equation_name(pde)
         self._options = {
             **asdict(relaxation),
@@ -379,6 +382,8 @@ class Classifier(nn.Module, HubModel):
         norms: dict[str, Any] = {"fused": True} if self.is_fused else {}
         if self.folded_stages and not self.is_fused:
             norms["folded_stages"] = list(self.folded_stages)
+        if self.unit_rows:
+            norms["unit_rows"] = unit_rows_config(self.unit_rows)
         return {**origin, **self._options, **{key: getattr(self, key) for key in live}, **norms}
 
     def explain(self) -> str:
@@ -389,14 +394,18 @@ class Classifier(nn.Module, HubModel):
         """Return a copy for inference, every batch norm folded into the convolution before it."""
         return folded(self)
 
-    def with_folded_norms(self, stages: Sequence[int], fused: bool) -> Classifier:
-        """Return this model, its norms folded as its config says: those of stages in place.
+    def rebuilt(
+        self, stages: Sequence[int], fused: bool, unit_rows: Sequence[UnitRows] = ()
+    ) -> Classifier:
+        """Return this model as its config says it was changed: norms of stages folded in place.
 
         Args:
             stages: numbers of stages; see `folded_stages`.
             fused: whether a copy without any norms is wanted; see `fused`.
+            unit_rows: rows that are left out, in place.
         """
         fold_stages(self, stages)
+        leave_out(self, unit_rows)
         return self.fused() if fused else self
 
     def train(self, mode: bool = True) -> Classifier:

@@ -9,12 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from pdenet.errors import NetworkError
 from pdenet.network.convnet.widths import source_name
 from pdenet.network.products import STACK, StackedProduct, WeightStack, diagonals
+
+
+@dataclass(frozen=True)
+class UnitRows:
+    """Rows of a parameter that are those of the identity, and are not kept.
+
+    Attributes:
+        rows: for each component which row.
+        shape: the parameter's shape with all rows.
+    """
+
+    rows: tuple[int, ...]
+    shape: tuple[int, ...]
 
 
 class Coefficients(nn.Module):
@@ -27,6 +42,7 @@ class Coefficients(nn.Module):
         tensors: the parameters; the name of one joins those of the coefficients in it: "A_B".
         labels: for each stack of coefficients its parameter's name.
         letters: for each stack the letters of its parameter's axes.
+        unit_rows: for parameters without their unit rows which these are.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -35,6 +51,7 @@ class Coefficients(nn.Module):
         self.tensors = nn.ParameterDict()
         self.labels: dict[WeightStack, str] = {}
         self.letters: dict[WeightStack, str] = {}
+        self.unit_rows: dict[str, UnitRows] = {}
         self._homes: dict[str, WeightStack] = {}
 
     def ask(self, weights: WeightStack, stack: str, derived: str) -> str:
@@ -87,6 +104,12 @@ class Coefficients(nn.Module):
     def entries(self, name: str) -> torch.Tensor:
         """Return one coefficient, a view of its parameter with axes as its own indices are."""
         home = self._homes[name]
+        if self.labels[home] in self.unit_rows:
+            raise NetworkError(
+                f"a coefficient with all of its rows was expected; got {name}, whose unit rows are "
+                "left out of the computation; write them out first: write_out(model) of "
+                "pdenet.network.convnet.unit_rows"
+            )
         axes, tensor = _axes(home, self.letters[home]), self.tensors[self.labels[home]]
         if STACK in axes:
             tensor = tensor.select(axes.index(STACK), home.names.index(name))
@@ -109,6 +132,56 @@ class Coefficients(nn.Module):
         if _is_repeated(weights):
             return tensor
         return tensor.permute([axes.index(c) for c in self.letters[weights]])
+
+    @torch.no_grad()
+    def leave_out(self, label: str, rows: Sequence[int]) -> None:
+        """Keep no parameters for rows of a matrix that are those of the identity.
+
+        Args:
+            label: the name of a parameter whose last axis has n entries.
+            rows: for each of n components which row is its unit vector, among all others' axes
+                together.
+
+        Raises:
+            NetworkError: they are not n different rows.
+        """
+        shape = tuple(self.tensors[label].shape)
+        count = math.prod(shape[:-1])
+        taken = set(rows)
+        if len(rows) != shape[-1] or len(taken) != len(rows) or not taken <= set(range(count)):
+            raise NetworkError(
+                f"{shape[-1]} different rows from 0 to {count - 1} of {label} were expected; got "
+                f"{len(rows)}: {list(rows)[:8]}; give one for each component"
+            )
+        rest = [row for row in range(count) if row not in taken]
+        values = self.tensors[label].detach().reshape(count, -1)[rest].clone()
+        self._replace(label, values)
+        order = torch.empty(count, dtype=torch.long)
+        order[list(rows)] = torch.arange(len(rows))
+        order[rest] = torch.arange(len(rows), count)
+        # Not saved: the config has the rows.
+        self.register_buffer(f"order_{label}", order.to(values.device), persistent=False)
+        self.unit_rows[label] = UnitRows(tuple(rows), shape)
+
+    @torch.no_grad()
+    def write_out(self, label: str) -> None:
+        """Keep parameters for all rows again; those of the identity have its zeros and ones."""
+        found, rest = self.unit_rows.pop(label), self.tensors[label].detach()
+        unit = torch.eye(found.shape[-1], dtype=rest.dtype, device=rest.device)
+        whole = torch.cat((unit, rest)).index_select(0, self.order(label))
+        delattr(self, f"order_{label}")
+        self._replace(label, whole.reshape(found.shape))
+
+    def order(self, label: str) -> torch.Tensor:
+        """Return for each row its place among the unit rows and, behind them, the others."""
+        found: torch.Tensor = getattr(self, f"order_{label}")
+        return found
+
+    def _replace(self, label: str, values: torch.Tensor) -> None:
+        """Put other values in a parameter's place, at the same place of their order."""
+        old = self.tensors[label]
+        made = nn.Parameter(values, requires_grad=old.requires_grad)
+        self.tensors[label] = made
 
     def add(self, weights: WeightStack, letters: str, tensor: nn.Parameter) -> None:
         """Add a stack with values of its own, under names that no other has.

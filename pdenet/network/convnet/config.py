@@ -9,7 +9,8 @@
 Every option has the value that it was settled to: paddings are names, one for x and one for y; a
 layout is its name or a dictionary of widths, depths and stem. `"fused": True` marks a model whose
 batch norms are folded; `"folded_stages": [3]` one where those of some stages are, which a change of
-unknowns needed.
+unknowns needed; `"unit_rows": [{"stage": 3, "block": 2, "coefficient": "C", "rows": […]}]` one
+whose opening convolution has no parameters for these rows, which are those of the identity.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from pdenet.equation.pde import PDE
 from pdenet.errors import NetworkError, suggest
 from pdenet.network.convnet.layout import LAYOUTS, Layout
 from pdenet.network.convnet.published import EQUATIONS, MODELS
+from pdenet.network.convnet.unit_rows import UnitRows, unit_rows_of
 
-_NO_OPTIONS = ("name", "equation", "fused", "folded_stages")
+_NO_OPTIONS = ("name", "equation", "fused", "folded_stages", "unit_rows")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,7 @@ class Recipe:
         options: the options of `pdenet.Classifier`.
         fused: whether its batch norms are folded.
         folded_stages: the stages whose norms are folded, in order.
+        unit_rows: the rows that are left out of opening convolutions.
     """
 
     name: str | None
@@ -44,6 +47,7 @@ class Recipe:
     options: dict[str, Any]
     fused: bool
     folded_stages: tuple[int, ...]
+    unit_rows: tuple[UnitRows, ...] = ()
 
 
 def recipe(config: Mapping[str, Any], pde: PDE | None = None) -> Recipe:
@@ -77,7 +81,8 @@ def recipe(config: Mapping[str, Any], pde: PDE | None = None) -> Recipe:
     if not isinstance(folded, list | tuple):
         raise NetworkError(f"folded_stages is a list of numbers of stages; got {folded!r}")
     fused = bool(config.get("fused", False))
-    return Recipe(name, _equation(equation, pde), options, fused, tuple(folded))
+    units = unit_rows_of(config.get("unit_rows", ()))
+    return Recipe(name, _equation(equation, pde), options, fused, tuple(folded), units)
 
 
 def equation_name(pde: PDE) -> str | None:

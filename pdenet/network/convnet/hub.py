@@ -35,7 +35,7 @@ class HubModel(
 ):
     """What makes a classifier of its config, and a folder of it.
 
-    The class that inherits has the attributes `name` and `config`, a method `with_folded_norms`,
+    The class that inherits has the attributes `name` and `config`, a method `rebuilt`,
     and takes an equation and options.
     """
 
@@ -62,7 +62,7 @@ class HubModel(
             )
         model = cls(found.pde, **found.options)
         model.name = found.name
-        return model.with_folded_norms(found.folded_stages, found.fused)  # type: ignore[attr-defined]
+        return model.rebuilt(found.folded_stages, found.fused, found.unit_rows)  # type: ignore[attr-defined]
 
     @classmethod
     def from_pretrained(

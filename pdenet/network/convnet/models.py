@@ -14,6 +14,7 @@ from pdenet.equation.pde import PDE
 from pdenet.errors import UnknownNameError, suggest
 from pdenet.network.convnet import published
 from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.unit_rows import unit_rows_of
 from pdenet.network.convnet.weights import load_weights, read_config
 
 MODELS = published.MODELS
@@ -37,8 +38,8 @@ def create_model(name: str, num_classes: int = 100, **options: Any) -> Classifie
         name: one of `list_models()`.
         num_classes: the number of classes.
         options: options of `pdenet.Classifier`; they replace those of the model. With
-            `fused=True` or `folded_stages=` batch norms are folded, as in the config of such a
-            model.
+            `fused=True` or `folded_stages=` batch norms are folded, with `unit_rows=` rows are left
+            out, as in the config of such a model.
 
     Raises:
         UnknownNameError: there is no model of that name.
@@ -53,10 +54,11 @@ def create_model(name: str, num_classes: int = 100, **options: Any) -> Classifie
             f"models are {', '.join(list_models())}; got {name!r}.{suggest(str(name), MODELS)}"
         )
     is_fused, folded = options.pop("fused", False), options.pop("folded_stages", ())
+    units = unit_rows_of(options.pop("unit_rows", ()))
     equation, fixed = MODELS[name]
     model = Classifier(catalogue[equation], num_classes, **{**fixed, **options})
     model.name = name
-    return model.with_folded_norms(folded, is_fused)
+    return model.rebuilt(folded, is_fused, units)
 
 
 def classifier_from_config(config: Mapping[str, Any], pde: PDE | None = None) -> Classifier:
