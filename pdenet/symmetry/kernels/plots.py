@@ -96,6 +96,8 @@ def plot_symmetry_by_depth(
     Raises:
         SymmetryError: there is no table, or no such symmetry.
     """
+    from matplotlib.ticker import MaxNLocator
+
     named = _named(tables)
     if symmetry is not None and symmetry not in SINGLE:
         raise SymmetryError(f"symmetries are {', '.join(SINGLE)}; got {symmetry!r}")
@@ -129,6 +131,8 @@ def plot_symmetry_by_depth(
             ylim=(0.0, 1.03),
             title="Symmetry of mean kernels by depth",
         )
+        if is_one:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
         axes.legend(fontsize="small", loc="lower right", ncols=2)
 

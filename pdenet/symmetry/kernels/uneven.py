@@ -262,7 +262,7 @@ def _nearest(
     model: nn.Module, windows: Sequence[Window], size: Pair, channels: int, direction: int
 ) -> Pair | None:
     """Return the nearest size in one direction at which nothing is uneven, or None."""
-    axes = [axis for axis in (0, 1) if not _is_even(windows, axis)]
+    axes = [axis for axis in (0, 1) if not is_even(windows, axis)]
     if size[0] == size[1]:  # square pictures stay square
         axes = [0, 1]
         steps: list[tuple[int, ...]] = [(0, 1)]
@@ -275,14 +275,14 @@ def _nearest(
             tried = [n + direction * distance * (axis in moved) for axis, n in enumerate(size)]
             if min(tried) < 1 or runs == _MOST_RUNS:
                 return None
-            if not all(_fits(windows, axis, tried[axis]) for axis in moved):
+            if not all(is_even_at(windows, axis, tried[axis]) for axis in moved):
                 continue
             runs += 1
             try:
                 seen = _traced(model, (tried[0], tried[1]), channels)
             except REFUSALS:
                 continue
-            if all(_is_even(seen, axis) for axis in moved):
+            if all(is_even(seen, axis) for axis in moved):
                 for axis in moved:
                     found[axis] = tried[axis]
                 break
@@ -291,11 +291,12 @@ def _nearest(
     return found[0], found[1]
 
 
-def _is_even(windows: Sequence[Window], axis: int) -> bool:
+def is_even(windows: Sequence[Window], axis: int) -> bool:
+    """Tell whether all windows reach as far over both edges along an axis."""
     return all(window.seen_after[axis] == window.before[axis] for window in windows)
 
 
-def _fits(windows: Sequence[Window], axis: int, points: int) -> bool:
+def is_even_at(windows: Sequence[Window], axis: int, points: int) -> bool:
     """Tell by arithmetic whether all windows are even along an axis for that many pixels.
 
     A window's input is taken to be the result of the last window before it that had its size, or

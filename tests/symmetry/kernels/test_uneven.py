@@ -17,7 +17,8 @@ from torch.nn import functional as F
 import pdenet as pn
 from pdenet.errors import SymmetryError
 from pdenet.symmetry.kernels import UnevenPadding, uneven_padding
-from pdenet.symmetry.kernels.tracing import trace
+from pdenet.symmetry.kernels.tracing import Window, trace
+from pdenet.symmetry.kernels.uneven import is_even, is_even_at
 
 WIDE = 16
 """Ghost pixels enough for every kernel here."""
@@ -178,6 +179,22 @@ def test_ghost_pixels_of_every_kind_are_followed_to_the_window(padding: str) -> 
         (use,) = [use for use in found if use.kernel == (3, 3)]
         assert use.size == (size, size)
         assert (use.before, use.after) == ((1, 1), (1 - (size + 1) % 2,) * 2)
+
+
+@given(layers(), layers(), st.integers(8, 40), st.integers(8, 40))
+def test_arithmetic_says_of_another_size_what_running_the_model_says(
+    first: tuple[nn.Module, int], second: tuple[nn.Module, int], size: int, other: int
+) -> None:
+    model = nn.Sequential(first[0], second[0])
+
+    def windows(points: int) -> list[Window]:
+        return trace(model, torch.zeros(1, 1, points, points))
+
+    try:
+        here, there = windows(size), windows(other)
+    except RuntimeError:  # too small for the second layer
+        return
+    assert is_even_at(here, 0, other) == is_even(there, 0)
 
 
 class Twice(nn.Module):
