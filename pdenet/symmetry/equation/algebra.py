@@ -6,8 +6,9 @@ Every symbolic question here ends alike. Some unknown numbers a_m enter linearly
 
 and the answers are the null space, over the rational functions of the parameters, of the matrix
 whose rows are monomials. Functions such as sin(u) or c(x, y) count as further variables. What is
-used of them is sin² + cos² = 1, cosh² − sinh² = 1, that 1/q times q is 1 and that the k-th power
-of a k-th root is its argument; a symmetry that rests on another identity is not found.
+used of them is sin² + cos² = 1, cosh² − sinh² = 1, that 1/q times q is 1, that the k-th power of a
+k-th root is its argument, |a| = a sign(a), sign² = 1, and a δ(a) = 0 for the jump of a sign; a
+symmetry that rests on another identity is not found.
 """
 
 from __future__ import annotations
@@ -21,6 +22,16 @@ from sympy.polys.matrices import DomainMatrix
 from sympy.polys.rings import ring as make_ring
 
 from pdenet.symmetry.equation.jets import Jet, JetSystem
+from pdenet.symmetry.equation.variables import (
+    Inverse,
+    Root,
+    arguments_of,
+    signed,
+    slope_of,
+    split,
+    value_of,
+    variables_of,
+)
 
 Poly = Any  # an element of a SymPy polynomial ring
 
@@ -43,16 +54,16 @@ class Algebra:
     def __post_init__(self) -> None:
         """Collect the variables, with those that derivatives of functions bring in."""
         seen: dict[sp.Expr, None] = {}
-        todo = list(self.exprs)
+        todo = [signed(e) for e in self.exprs]
         for _ in range(self.depth + 1):
             new: list[sp.Expr] = []
             while todo:
-                for atom in _atoms(todo.pop()):
+                for atom in variables_of(todo.pop()):
                     if atom not in seen:
                         seen[atom] = None
-                        todo += _arguments(atom)
+                        todo += arguments_of(atom)
                         new += [] if atom.is_Symbol else [atom]
-            todo = [sp.diff(_value(a), s) for a in new for s in sorted(a.free_symbols, key=str)]
+            todo = [slope_of(a, s) for a in new for s in sorted(a.free_symbols, key=str)]
         fixed = set(self.jets.coordinates)
         self.parameters = [a for a in seen if not a.has(Jet) and not (a.free_symbols & fixed)]
         ordered = sorted(
@@ -65,18 +76,20 @@ class Algebra:
         self.ring = make_ring(names, sp.QQ)[0] if names else make_ring("a", sp.QQ)[0]
         self.generators = dict(zip(self.atoms, self.ring.gens, strict=False))
         self.place = {atom: k for k, atom in enumerate(self.atoms)}
-        free = [a for a in self.parameters if not isinstance(a, _Inverse)]
+        free = [a for a in self.parameters if not isinstance(a, Inverse)]
         self._names = [sp.Symbol(f"p{k}", real=True) for k in range(len(free))]
         self.field = sp.QQ.frac_field(*self._names) if free else sp.QQ
         self._field_values = self._parameter_values(free)
-        self._back = dict(zip(self._names, map(_value, free), strict=True))
+        self._back = dict(zip(self._names, map(value_of, free), strict=True))
+        self._jumps: list[tuple[int, int, Poly]] = []
         self._rules = list(self._make_rules())
+        self._jumps = list(self._make_jumps())
 
     # -- expressions to polynomials ---------------------------------------------------------------
 
     def read(self, expr: sp.Expr) -> Poly:
         """Return an expression as an element of the ring, roots and squares of sines reduced."""
-        return self.reduced(self._read(expr))
+        return self.reduced(self._read(signed(expr)))
 
     def _read(self, expr: sp.Expr) -> Poly:
         if expr.is_Rational:
@@ -91,7 +104,7 @@ class Algebra:
             for part in expr.args:
                 product = product * self._read(part)
             return product
-        coefficient, atom, power = _split(expr)
+        coefficient, atom, power = split(expr)
         if power == 0:
             return self._read(coefficient)
         made = self.generators[atom] ** power
@@ -109,12 +122,36 @@ class Algebra:
                     term = self.ring.from_dict({tuple(rest): coefficient})
                     made = made + (term * instead**times if times else term)
                 poly = made
+        for jump, place, instead in self._jumps:
+            if any(m[jump] and m[place] for m in poly):
+                made = self.ring.zero
+                for monomial, coefficient in poly.items():
+                    rest = list(monomial)
+                    times = monomial[place] if monomial[jump] else 0
+                    rest[place] -= times
+                    term = self.ring.from_dict({tuple(rest): coefficient})
+                    made = made + (term * instead**times if times else term)
+                poly = made
         return poly
+
+    def _make_jumps(self) -> Iterable[tuple[int, int, Poly]]:
+        """Find for each δ(a) a variable that a holds alone, as u in u − 1: there it is 1."""
+        for atom in self.atoms:
+            if isinstance(atom, sp.DiracDelta) and len(atom.args) == 1:
+                inside = self._read(atom.args[0])
+                for symbol in sorted(atom.free_symbols & set(self.atoms), key=sp.default_sort_key):
+                    slope = inside.diff(self.generators[symbol])
+                    if slope.is_ground and slope and self.place[symbol] < self.num_variables:
+                        instead = self.generators[symbol] - inside * (1 / slope.LC)
+                        yield self.place[atom], self.place[symbol], instead
+                        break
 
     def _make_rules(self) -> Iterable[tuple[int, int, Poly]]:
         for atom in self.atoms:
-            if isinstance(atom, _Root):
+            if isinstance(atom, Root):
                 yield self.place[atom], int(atom.args[1]), self._read(atom.args[0])
+            elif isinstance(atom, sp.sign):
+                yield self.place[atom], 2, self.ring.one
             elif isinstance(atom, sp.sin) and sp.cos(atom.args[0]) in self.place:
                 yield self.place[atom], 2, 1 - self.generators[sp.cos(atom.args[0])] ** 2
             elif isinstance(atom, sp.sinh) and sp.cosh(atom.args[0]) in self.place:
@@ -137,7 +174,10 @@ class Algebra:
             elif atom.is_Symbol:
                 made = self.ring.ground_new(sp.QQ(int(atom == self.jets.coordinates[1 + axis])))
             else:
-                made = self.read(self.jets.total_derivative(_value(atom), axis))
+                made = self.ring.zero
+                for symbol in sorted(atom.free_symbols, key=str):
+                    if isinstance(symbol, Jet) or symbol == self.jets.coordinates[1 + axis]:
+                        made = made + self.read(slope_of(atom, symbol)) * self._chain(symbol, axis)
             self._derivatives[key] = made
         return self._derivatives[key]
 
@@ -153,7 +193,7 @@ class Algebra:
             if atom == symbol:
                 made = made + poly.diff(self.generators[atom])
             elif not atom.is_Symbol and symbol in atom.free_symbols:
-                slope = self.read(sp.diff(_value(atom), symbol))
+                slope = self.read(slope_of(atom, symbol))
                 made = made + poly.diff(self.generators[atom]) * slope
         return self.reduced(made)
 
@@ -209,7 +249,7 @@ class Algebra:
     def _cleared(self, polys: list[Poly]) -> list[Poly]:
         """Multiply all by the denominators q of the variables 1/q."""
         for atom in reversed(self.atoms[: self.num_variables]):
-            if not isinstance(atom, _Inverse):
+            if not isinstance(atom, Inverse):
                 continue
             place, below = self.place[atom], self._read(atom.args[0])
             most = max((m[place] for poly in polys for m in poly), default=0)
@@ -251,82 +291,12 @@ class Algebra:
                 for part in parts[1:]:
                     total = total + part if expr.is_Add else total * part
                 return total
-            coefficient, atom, power = _split(expr)
-            if isinstance(atom, _Inverse):
+            coefficient, atom, power = split(expr)
+            if isinstance(atom, Inverse):
                 return value(coefficient) / value(atom.args[0]) ** power
             return value(coefficient) * self.field.from_sympy(known[atom]) ** power
 
         return [
-            1 / value(a.args[0]) if isinstance(a, _Inverse) else self.field.from_sympy(known[a])
+            1 / value(a.args[0]) if isinstance(a, Inverse) else self.field.from_sympy(known[a])
             for a in self.parameters
         ]
-
-
-class _Inverse(sp.Function):
-    """1/q, kept whole."""
-
-    @classmethod
-    def eval(cls, below: sp.Expr) -> None:
-        """Never evaluate."""
-
-
-class _Root(sp.Function):
-    """The k-th root of an argument, kept whole."""
-
-    @classmethod
-    def eval(cls, argument: sp.Expr, degree: sp.Expr) -> None:
-        """Never evaluate."""
-
-
-def _value(atom: sp.Expr) -> sp.Expr:
-    """Return what a variable stands for, in SymPy's own functions."""
-    if isinstance(atom, _Inverse):
-        return 1 / atom.args[0]
-    if isinstance(atom, _Root):
-        return atom.args[0] ** (1 / atom.args[1])
-    return atom
-
-
-def _split(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, int]:
-    """Return (c, a, n) with expr = c · aⁿ for a variable a and n ≥ 0."""
-    base, exponent = (expr.base, expr.exp) if expr.is_Pow else (expr, sp.S.One)
-    if not exponent.is_Rational:
-        return sp.S.One, expr, 1
-    if exponent.is_Integer and exponent > 0:
-        if base.is_Add or base.is_Mul:
-            return sp.expand(expr), sp.S.One, 0
-        return sp.S.One, base, int(exponent)
-    if exponent.is_Integer:
-        if base.is_Pow or base.is_Mul:  # 1/√u is √u/u
-            parts = [sp.Pow(b, exponent) for b in sp.Mul.make_args(base)]
-            if len(parts) > 1:
-                return sp.Mul(*parts), sp.S.One, 0
-        content, rest = base.as_content_primitive()
-        if rest.could_extract_minus_sign():
-            content, rest = -content, -rest
-        return content**exponent, _Inverse(sp.expand(rest)), -int(exponent)
-    degree = int(exponent.q)
-    whole = exponent.p // degree
-    over = exponent.p - whole * degree
-    return sp.Pow(base, whole), _Root(base, sp.Integer(degree)), int(over)
-
-
-def _atoms(expr: sp.Expr) -> set[sp.Expr]:
-    """Return the variables of an expression."""
-    if expr.is_Rational:
-        return set()
-    if expr.is_Add or expr.is_Mul:
-        return set().union(*(_atoms(a) for a in expr.args))
-    coefficient, atom, power = _split(expr)
-    return _atoms(coefficient) | ({atom} if power else set())
-
-
-def _arguments(atom: sp.Expr) -> list[sp.Expr]:
-    """Return the expressions that the relation of a variable needs."""
-    if isinstance(atom, _Inverse | _Root):
-        return [atom.args[0]]
-    if isinstance(atom, sp.sin):
-        return [sp.cos(atom.args[0])]
-    if isinstance(atom, sp.sinh):
-        return [sp.cosh(atom.args[0])]
-    return []

@@ -21,17 +21,19 @@ solves for linear actions M only.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
+from pdenet.equation.functions import compile_expression
 from pdenet.symmetry.equation.algebra import Algebra
 from pdenet.symmetry.equation.axis_maps import AxisMap, lattice_group, subgroup
 from pdenet.symmetry.equation.found import Broken, Found
-from pdenet.symmetry.equation.jets import JetSystem
+from pdenet.symmetry.equation.jets import Jet, JetSystem
 from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
 from pdenet.symmetry.equation.representation import MAX_CHOICES, is_zero, representation
 
@@ -110,7 +112,11 @@ class _Search:
         self.has_source = any(part is not None and part[1] != 0 for part in self.linear)
         known = [part[0] + part[1] for part in self.linear if part is not None]
         maps = lattice_group(jets.dimension)
-        coords = [self._moved_coordinates(replace(g, time=s)) for g in maps for s in (1, -1)]
+        coords = [
+            self._moved_coordinates(h)
+            for h in (replace(g, time=s) for g in maps for s in (1, -1))
+            if not self._open_functions(h)
+        ]
         self.terms = [[jets.place(s) for s in jets.jets_in(right)] for right in jets.right_sides]
         every = [
             jets.jet(k, self._moved(g, order))
@@ -119,6 +125,11 @@ class _Search:
             for g in maps
             for k in range(jets.num_components)
         ]
+        used = set().union(*(right.free_symbols for right in jets.right_sides))
+        self.symbols = sorted(used, key=sp.default_sort_key)
+        rng = np.random.default_rng(3)
+        self.point = {s: float(rng.uniform(1, 2)) for s in dict.fromkeys([*every, *self.symbols])}
+        self.functions = self._compiled()
         exprs = [e.xreplace(c) for e in known for c in coords if e.free_symbols & set(c)]
         self.algebra = Algebra(jets, [*known, *exprs, *every, *jets.coordinates])
 
@@ -272,6 +283,8 @@ class _Search:
 
     def holds(self, g: AxisMap, matrix: sp.Matrix) -> bool:
         """Tell whether F[M u∘g⁻¹] = ± M F[u]∘g⁻¹ identically."""
+        if not self._holds_somewhere(g, matrix):
+            return False
         rights = self.jets.right_sides
         for j, right in enumerate(rights):
             mine = [matrix[j, k] * rights[k] for k in range(len(rights)) if matrix[j, k] != 0]
@@ -279,6 +292,39 @@ class _Search:
             if difference != 0 and not _vanishes(sp.expand(difference)):
                 return False
         return True
+
+    def _holds_somewhere(self, g: AxisMap, matrix: sp.Matrix) -> bool:
+        """Tell whether it holds at one random point; most matrices that are tried fail there."""
+        if self.functions is None or matrix.free_symbols:
+            return True
+        entries = np.array(matrix.tolist(), dtype=np.float64)
+        moved = self._moved_coordinates(g)
+        count = self.jets.num_components
+        there = dict(self.point)
+        for symbol in self.symbols:
+            if isinstance(symbol, Jet):
+                j, order = self.jets.place(symbol)
+                to, sign = self._moved(g, order), self._sign(g, order)
+                jets = [self.point[self.jets.jet(k, to)] for k in range(count)]
+                there[symbol] = float(sign * entries[j] @ np.array(jets))
+            elif symbol in moved:
+                there[symbol] = float(moved[symbol].xreplace(self.point))
+        here, image = (
+            np.array([f(*(at[s] for s in self.symbols)) for f in self.functions], dtype=np.float64)
+            for at in (self.point, there)
+        )
+        gap = np.abs(image - g.time * entries @ here)
+        # Sums of at most 1e4 terms, rounded; a false matrix is off by the size of a term.
+        return bool(gap.max() < 1e-6 * (1 + np.abs(here).max()))
+
+    def _compiled(self) -> list[Callable[..., Any]] | None:
+        """Return F as functions of `symbols`, for a polynomial F in symbols of distinct names."""
+        names = tuple(s.name for s in self.symbols)
+        rights = self.jets.right_sides
+        is_plain = all(r.is_polynomial(*r.free_symbols) for r in rights if r.free_symbols)
+        if not is_plain or len(set(names)) < len(names):
+            return None
+        return [compile_expression(right, names) for right in rights]
 
     def reason(self, g: AxisMap) -> str:
         """Name a term that g does not match when the components stay as they are."""

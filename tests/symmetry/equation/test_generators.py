@@ -198,3 +198,15 @@ def test_a_boost_may_rest_on_the_square_of_a_root() -> None:
     right = [a * q.diff(x), p.diff(x), sp.sqrt(a) * w.diff(x)]
     pde = PDE(*(sp.Eq(f.diff(t), r) for f, r in zip((p, q, w), right, strict=True)))
     assert any(v.tau.has(x) and v.xi[0].has(t) for v in generators(pde))
+
+
+def test_jumps_stay_where_they_are() -> None:
+    """|u| and its mirrorless kin scale; a step at x = 0 or at u = 1 holds on to its place."""
+    absolute = PDE(sp.Eq(u1.diff(t), sp.Abs(u1) * u1.diff(x, 2)))
+    assert spans(generators(absolute), [(1, 0, 0), (0, 1, 0), (2 * t, x, 0), (t, 0, -U)])
+    upwind = PDE(sp.Eq(u1.diff(t), u1.diff(x, 2) - sp.Max(u1, 0) * u1.diff(x)))
+    assert spans(generators(upwind), [(1, 0, 0), (0, 1, 0), (2 * t, x, -U)])
+    step = PDE(sp.Eq(u1.diff(t), u1.diff(x, 2) + sp.Heaviside(x) * u1))
+    assert spans(generators(step), [(1, 0, 0), (0, 0, U)])
+    threshold = PDE(sp.Eq(u1.diff(t), u1.diff(x, 2) + sp.Heaviside(u1 - 1)))
+    assert spans(generators(threshold), [(1, 0, 0), (0, 1, 0), (2 * t, x, 2 * U - 2)])

@@ -10,7 +10,7 @@ import sympy as sp
 
 from pdenet.equation.catalogue import catalogue
 from pdenet.equation.pde import PDE
-from pdenet.equation.symbols import coordinates, fields
+from pdenet.equation.symbols import D, coordinates, fields
 from pdenet.symmetry.equation.axis_maps import AxisMap
 from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
 from pdenet.symmetry.equation.representation import representation
@@ -269,3 +269,25 @@ def test_a_family_with_one_matrix_for_two_directions_loses_mirrors() -> None:
     # −A serves for the half turn and the mirror that reverses both directions.
     assert [s.name for s in found] == ["identity", "half turn", "mirror x ↔ y", "mirror x ↔ −y"]
     assert all("no exchange of coefficients" in b.reason for b in found.broken)
+
+
+def test_an_open_coefficient_under_a_flux_is_no_obstacle() -> None:
+    """Its derivative c_x stands in F; only t → −t leaves c alone, and diffusion forbids it."""
+    u, c = fields("u", (t, x, y)), sp.Function("c")(x, y)
+    pde = PDE(sp.Eq(u.diff(t), D(c * u.diff(x), x) + D(c * u.diff(y), y)))
+    found = pde.symmetries()
+    assert [s.name for s in found.lattice] == ["identity"]
+    assert all("c(x, y)" in b.reason for b in found.lattice.broken)
+    radial = pde.symmetries({"c": 1 + x**2 + y**2})
+    assert len(radial.lattice) == 8
+    assert "−y ∂x + x ∂y" in map(str, radial.generators)
+
+
+def test_a_system_of_four_numeric_components_keeps_the_mirror_it_was_given() -> None:
+    """Eq. (3) has no linear part to narrow 384 candidates down; A = B, C = D exchange x and y."""
+    rng = np.random.default_rng(4)
+    outer, inner = (rng.integers(-2, 3, (4, 4)) for _ in range(2))
+    values = {"A": outer, "B": outer, "C": inner, "D": inner}
+    found = catalogue["eq3"].symmetries(values).lattice
+    assert [s.name for s in found] == ["identity", "half turn", "mirror x ↔ y", "mirror x ↔ −y"]
+    assert [s.matrix for s in found] == [sp.eye(4), -sp.eye(4), sp.eye(4), -sp.eye(4)]
