@@ -43,7 +43,6 @@ class Window:
         stride: of the window.
         made: the size of the result.
         is_separate: whether ghost pixels come from a call of their own.
-        rounds_up: `ceil_mode`: whether a last window may stand over the edge.
         weight: of a convolution, `(out, in/groups, y, x)`.
     """
 
@@ -56,7 +55,6 @@ class Window:
     stride: Pair
     made: Pair
     is_separate: bool = False
-    rounds_up: bool = False
     weight: torch.Tensor | None = None
 
     @property
@@ -158,7 +156,6 @@ class _Recorder(TorchFunctionMode):
                 stride=call.stride,
                 made=(made.shape[-2], made.shape[-1]),
                 is_separate=any((top, bottom, left, right)),
-                rounds_up=call.rounds_up,
                 weight=call.weight,
             )
         )
@@ -174,7 +171,6 @@ class _Call:
     stride: Pair
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: Pair = (1, 1)
-    rounds_up: bool = False
     weight: torch.Tensor | None = None
 
 
@@ -210,7 +206,6 @@ def _pooling(
         stride,
         (y, y, x, x),
         _pair(given.get("dilation", 1)),
-        bool(given.get("ceil_mode", False)),
     )
 
 
@@ -245,14 +240,10 @@ _READERS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Any]] = {
     "max_pool2d": partial(
         _pooling,
         "max_pool2d",
-        ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+        ("input", "kernel_size", "stride", "padding", "dilation"),
     ),
-    "avg_pool2d": partial(
-        _pooling, "avg_pool2d", ("input", "kernel_size", "stride", "padding", "ceil_mode")
-    ),
-    "lp_pool2d": partial(
-        _pooling, "lp_pool2d", ("input", "norm_type", "kernel_size", "stride", "ceil_mode")
-    ),
+    "avg_pool2d": partial(_pooling, "avg_pool2d", ("input", "kernel_size", "stride", "padding")),
+    "lp_pool2d": partial(_pooling, "lp_pool2d", ("input", "norm_type", "kernel_size", "stride")),
     "pad": _pad,
     "constant_pad_nd": _pad,
     "__getitem__": _slice,

@@ -171,8 +171,10 @@ def test_the_chart_shows_the_scores_of_every_model(model: nn.Sequential) -> None
         lines = [line for line in axes.lines if line.get_marker() == "o"]
         for line, table in zip(lines, tables, strict=True):
             assert list(line.get_ydata()) == list(table.scores)  # type: ignore[arg-type]
-        colours = {line.get_color() for line in lines}
-        assert len(colours) == 2
+        colours = [line.get_color() for line in lines]
+        assert len(set(colours)) == 2
+        squares = [line for line in axes.lines if line.get_marker() == "s"]
+        assert [line.get_color() for line in squares] == colours
         one = plot_symmetry_by_depth({"a": tables[0]}, symmetry="vertical_flip")
         values = [row.by_symmetry["vertical_flip"] for row in tables[0]]
         assert list(one.axes[0].lines[0].get_ydata()) == values  # type: ignore[arg-type]
