@@ -1,0 +1,158 @@
+"""Canonical and same_function: one representative an orbit, and the P that two networks differ by."""
+
+from __future__ import annotations
+
+from typing import Any  # options of a classifier
+
+import numpy as np
+import pytest
+import torch
+
+import pdenet as pn
+from pdenet.errors import SymmetryError
+from pdenet.symmetry.network.canonical import Canonical, canonical, independent_rows, prepared
+from pdenet.symmetry.network.group import group
+from pdenet.symmetry.network.same import same_function
+from pdenet.symmetry.network.transform import transform, transforms
+from tests.network.convnet.redraw import model_of, pictures
+
+# GL(n) at all stages; positive permutations and O(n); O(n) with forms; the other shapes of Eq. (3).
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "GL(n) at every stage": (
+        "eq7_nows_x6_small",
+        {"activation": "none", "stem_projection": True},
+    ),
+    "positive permutations, then O(n)": ("eq7_nows_x6_small", {}),
+    "GL(n) with forms": ("eq2_small", {"quadratic_form": "identity"}),
+    "signed permutations": ("eq3_small", {}),
+    "generalised permutations": ("eq5_small", {"activation": "none"}),
+}
+
+
+def model(case: str) -> pn.Classifier:
+    name, options = CASES[case]
+    return model_of(name, **options).eval().double()
+
+
+@torch.no_grad()
+def logits(given: pn.Classifier, x: torch.Tensor) -> torch.Tensor:
+    made: torch.Tensor = given(x)
+    return made
+
+
+def gap(one: pn.Classifier, other: pn.Classifier) -> float:
+    """The largest difference of two networks' numbers, relative to each tensor's largest."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    return max(
+        float((value - theirs[name]).abs().max() / value.abs().max().clamp(min=1e-300))
+        for name, value in mine.items()
+        if value.is_floating_point() and value.numel()
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_networks_of_an_orbit_have_one_representative_and_its_p_is_found(case: str) -> None:
+    given = model(case)
+    matrices = group(given).random(np.random.default_rng(1), condition=30.0)
+    moved = transforms(given, matrices)
+    first, second = canonical(given), canonical(moved)
+    assert not first.ties
+    # Two changes of condition 30 and some hundred: 1e-16 times that, and sums of 100 numbers.
+    assert gap(first.model, second.model) < 1e-10
+    x = pictures(given).double()
+    expected = logits(given, x)
+    scale = float(expected.abs().max())
+    # The promise of `transform`, 200 eps cond(P), for three stages of cond(P) up to 100.
+    assert float((logits(first.model, x) - expected).abs().max()) < 2e-11 * scale
+    found = same_function(given, moved)
+    assert found.verdict == "same"
+    for stage, matrix in matrices.items():
+        # Least squares of condition some 100.
+        np.testing.assert_allclose(found.matrices[stage], matrix, atol=1e-11)
+
+
+def rows(made: Canonical, stage: int, block: int) -> np.ndarray:
+    """C and D of a block, read by their names, without the holders of the package."""
+    tensors = made.model.state_dict()
+    place = f"stages.{stage - 1}.blocks.{block - 1}.coefficients.tensors."
+    return np.concatenate([tensors[place + name].numpy() for name in "CD"])
+
+
+def test_under_gl_the_rows_of_the_normal_form_are_the_identity() -> None:
+    table = rows(canonical(model("GL(n) at every stage")), 2, 2)
+    units = np.eye(32)
+    # Each unit vector is a row of C or D of the stage's second block, up to M⁻¹ M's rounding.
+    gaps = np.abs(table[:, None] - units).max(axis=2).min(axis=0)
+    assert gaps.max() < 1e-12
+
+
+def test_a_normal_form_is_its_own() -> None:
+    made = canonical(model("positive permutations, then O(n)"))
+    again = canonical(made.model)
+    for matrix in again.matrices.values():
+        # P that leaves a normal form is the identity; one more rounding of size 1e-15 a row.
+        np.testing.assert_allclose(matrix, np.eye(len(matrix)), atol=1e-11)
+
+
+def test_a_change_of_one_weight_is_another_function_and_says_what_differs() -> None:
+    given = model("GL(n) at every stage")
+    moved = transforms(given, group(given).random(np.random.default_rng(0)))
+    with torch.no_grad():
+        moved.get_parameter("stages.1.blocks.1.coefficients.tensors.C")[3, 4] *= 1.01
+    found = same_function(given, moved)
+    assert found.verdict == "none"
+    assert not found.matrices
+    assert "the logits of 8 pictures differ" in found.invariant
+    x = torch.randn(4, 3, 8, 8, dtype=torch.float64)
+    assert float((logits(given, x) - logits(moved, x)).abs().max()) > 1e-9  # so they do
+
+
+def test_a_change_that_no_picture_shows_is_not_called_the_same() -> None:
+    """Hidden channels in another order: one function, and no P."""
+    given = prepared(model("GL(n) at every stage"))
+    moved = prepared(given)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(96))
+    tensors = moved.stages[1].blocks[1]  # type: ignore[index]
+    with torch.no_grad():
+        for name in "CD":
+            tensor = tensors.coefficients.tensors[name]
+            tensor.copy_(tensor[order].clone())
+        tensor = tensors.coefficients.tensors["Ax_Ay"]
+        tensor.copy_(tensor[:, order].clone())
+        bank = tensors.banks.convolutions["flux_0"]
+        for tensor in (bank.weight, *bank.norm.parameters(), *bank.norm.buffers()):
+            if tensor.ndim:
+                tensor.copy_(tensor.unflatten(0, (96, -1))[order].flatten(0, 1).clone())
+    x = pictures(given).double()
+    # The same sums in another order.
+    torch.testing.assert_close(logits(moved, x), logits(given, x), rtol=1e-11, atol=1e-12)
+    assert same_function(given, moved).verdict == "not found"
+
+
+def test_rows_are_chosen_by_their_column_space_alone() -> None:
+    rng = np.random.default_rng(0)
+    table, p = rng.normal(size=(40, 12)), rng.normal(size=(12, 12))
+    first, margin = independent_rows(table)
+    second, _ = independent_rows(table @ p)
+    assert first == second
+    assert margin > 1e-6
+    assert np.linalg.matrix_rank(table[first]) == 12
+
+
+def test_networks_that_cannot_be_compared_say_why() -> None:
+    one = pn.create_model("eq7_nows_x6_small", 5)
+    with pytest.raises(SymmetryError, match=r"one architecture .* num_classes=5 and 6"):
+        same_function(one, pn.create_model("eq7_nows_x6_small", 6))
+    with pytest.raises(SymmetryError, match=r"pdenet.Classifier was expected; got Linear"):
+        same_function(one, torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+    with pytest.raises(SymmetryError, match=r"32 independent rows"):
+        canonical(model_of("eq2_small"))
+
+
+def test_float32_weights_are_compared_to_their_own_rounding() -> None:
+    given = model_of("eq7_nows_x6_small", activation="none").eval()
+    p = group(given)[3].random(np.random.default_rng(2), condition=100.0)
+    found = same_function(given, transform(given, 3, p))
+    assert found.verdict == "same"
+    # eps of float32 times cond(P) and a hundred numbers' sums
+    np.testing.assert_allclose(found.matrices[3], p, atol=1e-3)
