@@ -1,6 +1,8 @@
-"""Sparsify: exact zeros in closed form, descent that stays in the group, thresholds with a price."""
+"""Sparsify: exact zeros in closed form, descent in the group, thresholds with a price."""
 
 from __future__ import annotations
+
+from typing import Any  # options of a classifier
 
 import numpy as np
 import pytest
@@ -19,8 +21,8 @@ from tests.network.convnet.redraw import model_of as published
 from tests.network.convnet.redraw import pictures as images_of
 from tests.symmetry.network.models import model_of, pictures
 
-GENERAL = {"activation": "none"}
-FORM = {"quadratic_form": "identity"}
+GENERAL: dict[str, Any] = {"activation": "none"}
+FORM: dict[str, Any] = {"quadratic_form": "identity"}
 
 
 @torch.no_grad()
@@ -139,7 +141,7 @@ def test_slopes_are_those_of_differences() -> None:
 
 
 def test_factors_of_components_do_not_change_the_logarithmic_objective() -> None:
-    """Else descent would shrink weights instead of making zeros; ε is far below all entries here."""
+    """Else descent would shrink weights instead of making zeros; ε is far below all entries."""
     start = opened(model_of("eq7", **GENERAL), (2,))
     every = places(start, (2,))
     scales = torch.diag(torch.linspace(0.5, 2.0, 8, dtype=torch.float64))
