@@ -57,7 +57,7 @@ def descend(
     places: Sequence[Place],
     shapes: Mapping[int, tuple[str, int]],
     *,
-    objective: str = "log",
+    objective: str = "l1",
     steps: int = 300,
     rate: float = 0.03,
     start: Mapping[int, np.ndarray] | None = None,

@@ -282,13 +282,25 @@ def read_stage(model: Classifier, number: int) -> Reading:
     reading = Reading()
     for k, block in enumerate(stage.blocks, 1):
         assert isinstance(block, PDEBlock)
+        _check_rows(block, f"stage {number}, block {k}")
         given: Mapping[str, str | None] = own if block.keeps_shape else nobody
         reading.add(block, f"stage {number}, block {k}", given, own)
     if number < len(model.stages):
         after = stage_of(model, number + 1).blocks[0]
         assert isinstance(after, PDEBlock)
+        _check_rows(after, f"stage {number + 1}, block 1")
         reading.add(after, f"stage {number + 1}, block 1", own, nobody)
     return reading
+
+
+def _check_rows(block: PDEBlock, place: str) -> None:
+    if block.unit_steps:
+        raise SymmetryError(
+            "a block with all rows of its coefficients was expected; got one that does without "
+            f"unit rows of {', '.join(block.unit_steps)} in {place}, which no change of unknowns "
+            "but the identity leaves as they are; write them out first: write_out(model) of "
+            "pdenet.network.convnet.unit_rows"
+        )
 
 
 def rule_of(model: Classifier, number: int) -> tuple[Rule, Reading]:

@@ -150,7 +150,7 @@ def sparsify(
     stage: int | Sequence[int] | None = None,
     *,
     gauge: bool = True,
-    objective: str = "log",
+    objective: str = "l1",
     steps: int = 300,
     images: torch.Tensor | None = None,
     threshold: float | None = 0.0,

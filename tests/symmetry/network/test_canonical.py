@@ -1,4 +1,4 @@
-"""Canonical and same_function: one representative an orbit, and the P that two networks differ by."""
+"""Canonical and same_function: one representative an orbit; the P between networks."""
 
 from __future__ import annotations
 
@@ -11,27 +11,24 @@ import torch
 import pdenet as pn
 from pdenet.errors import SymmetryError
 from pdenet.symmetry.network.canonical import Canonical, canonical, independent_rows, prepared
-from pdenet.symmetry.network.group import group
+from pdenet.symmetry.network.group import group, stage_of
 from pdenet.symmetry.network.same import same_function
 from pdenet.symmetry.network.transform import transform, transforms
-from tests.network.convnet.redraw import model_of, pictures
+from tests.symmetry.network.models import model_of, pictures
 
 # GL(n) at all stages; positive permutations and O(n); O(n) with forms; the other shapes of Eq. (3).
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "GL(n) at every stage": (
-        "eq7_nows_x6_small",
-        {"activation": "none", "stem_projection": True},
-    ),
-    "positive permutations, then O(n)": ("eq7_nows_x6_small", {}),
-    "GL(n) with forms": ("eq2_small", {"quadratic_form": "identity"}),
-    "signed permutations": ("eq3_small", {}),
-    "generalised permutations": ("eq5_small", {"activation": "none"}),
+    "GL(n) at every stage": ("eq7", {"activation": "none", "stem_projection": True}),
+    "positive permutations, then O(n)": ("eq7", {}),
+    "GL(n) with forms": ("eq2", {"quadratic_form": "identity"}),
+    "signed permutations": ("eq3", {}),
+    "generalised permutations": ("eq5", {"activation": "none"}),
 }
 
 
 def model(case: str) -> pn.Classifier:
     name, options = CASES[case]
-    return model_of(name, **options).eval().double()
+    return model_of(name, **options)
 
 
 @torch.no_grad()
@@ -59,7 +56,7 @@ def test_all_networks_of_an_orbit_have_one_representative_and_its_p_is_found(cas
     assert not first.ties
     # Two changes of condition 30 and some hundred: 1e-16 times that, and sums of 100 numbers.
     assert gap(first.model, second.model) < 1e-10
-    x = pictures(given).double()
+    x = pictures().double()
     expected = logits(given, x)
     scale = float(expected.abs().max())
     # The promise of `transform`, 200 eps cond(P), for three stages of cond(P) up to 100.
@@ -80,7 +77,7 @@ def rows(made: Canonical, stage: int, block: int) -> np.ndarray:
 
 def test_under_gl_the_rows_of_the_normal_form_are_the_identity() -> None:
     table = rows(canonical(model("GL(n) at every stage")), 2, 2)
-    units = np.eye(32)
+    units = np.eye(8)
     # Each unit vector is a row of C or D of the stage's second block, up to M⁻¹ M's rounding.
     gaps = np.abs(table[:, None] - units).max(axis=2).min(axis=0)
     assert gaps.max() < 1e-12
@@ -111,19 +108,19 @@ def test_a_change_that_no_picture_shows_is_not_called_the_same() -> None:
     """Hidden channels in another order: one function, and no P."""
     given = prepared(model("GL(n) at every stage"))
     moved = prepared(given)
-    order = torch.from_numpy(np.random.default_rng(0).permutation(96))
-    tensors = moved.stages[1].blocks[1]  # type: ignore[index]
+    order = torch.from_numpy(np.random.default_rng(0).permutation(24))
+    block = stage_of(moved, 2).blocks[1]
+    assert isinstance(block, pn.PDEBlock)
     with torch.no_grad():
         for name in "CD":
-            tensor = tensors.coefficients.tensors[name]
+            tensor = block.coefficients.tensors[name]
             tensor.copy_(tensor[order].clone())
-        tensor = tensors.coefficients.tensors["Ax_Ay"]
+        tensor = block.coefficients.tensors["Ax_Ay"]
         tensor.copy_(tensor[:, order].clone())
-        bank = tensors.banks.convolutions["flux_0"]
-        for tensor in (bank.weight, *bank.norm.parameters(), *bank.norm.buffers()):
-            if tensor.ndim:
-                tensor.copy_(tensor.unflatten(0, (96, -1))[order].flatten(0, 1).clone())
-    x = pictures(given).double()
+        for tensor in block.banks.convolutions["flux_0"].state_dict().values():
+            if tensor.ndim and len(tensor) % 24 == 0:  # kernels are shared by all channels
+                tensor.copy_(tensor.unflatten(0, (24, -1))[order].flatten(0, 1).clone())
+    x = pictures().double()
     # The same sums in another order.
     torch.testing.assert_close(logits(moved, x), logits(given, x), rtol=1e-11, atol=1e-12)
     assert same_function(given, moved).verdict == "not found"
@@ -145,12 +142,12 @@ def test_networks_that_cannot_be_compared_say_why() -> None:
         same_function(one, pn.create_model("eq7_nows_x6_small", 6))
     with pytest.raises(SymmetryError, match=r"pdenet.Classifier was expected; got Linear"):
         same_function(one, torch.nn.Linear(2, 2))  # type: ignore[arg-type]
-    with pytest.raises(SymmetryError, match=r"32 independent rows"):
-        canonical(model_of("eq2_small"))
+    with pytest.raises(SymmetryError, match=r"16 independent rows"):
+        canonical(model_of("eq2"))
 
 
 def test_float32_weights_are_compared_to_their_own_rounding() -> None:
-    given = model_of("eq7_nows_x6_small", activation="none").eval()
+    given = model_of("eq7", activation="none").float()
     p = group(given)[3].random(np.random.default_rng(2), condition=100.0)
     found = same_function(given, transform(given, 3, p))
     assert found.verdict == "same"

@@ -10,19 +10,30 @@ import torch
 
 import pdenet as pn
 from pdenet.errors import SymmetryError
+from pdenet.network.convnet.unit_rows import write_out
 from pdenet.symmetry.network import descent
 from pdenet.symmetry.network.counting import count
 from pdenet.symmetry.network.descent import OBJECTIVES, descend, moved
+from pdenet.symmetry.network.group import group
+from pdenet.symmetry.network.pareto import pareto
 from pdenet.symmetry.network.places import free_stages, opened, places, shape_of
 from pdenet.symmetry.network.pruning import logits_change, probes, pruned
+from pdenet.symmetry.network.same import same_function
 from pdenet.symmetry.network.sparsify import sparsify
 from pdenet.symmetry.network.transform import transforms
-from tests.network.convnet.redraw import model_of as published
 from tests.network.convnet.redraw import pictures as images_of
-from tests.symmetry.network.models import model_of, pictures
+from tests.network.convnet.redraw import redraw
+from tests.symmetry.network.models import LAYOUT, model_of, pictures
 
 GENERAL: dict[str, Any] = {"activation": "none"}
 FORM: dict[str, Any] = {"quadratic_form": "identity"}
+
+
+def published(**options: Any) -> pn.Classifier:
+    """Eq. (7) with 4, 8 and 16 components, in float32, forms as they are at first: I."""
+    torch.manual_seed(0)
+    given = {"layout": LAYOUT, "directions": 6, "share_kernels": False, **options}
+    return redraw(pn.catalogue["eq7"].to_classifier(3, **given), seed=1)
 
 
 @torch.no_grad()
@@ -37,27 +48,27 @@ def zeros(model: pn.Classifier) -> int:
 
 
 def test_under_gl_each_stage_gets_n_squared_minus_n_zeros_and_the_same_function() -> None:
-    model = published("eq7_nows_x6_small", **GENERAL).eval().double()
+    model = published(**GENERAL).eval().double()
     made = sparsify(model, remove=False).model
-    # Stages 2 and 3 have 32 and 64 components; the first is tied to a ReLU.
-    assert zeros(made) - zeros(opened(model, (2, 3))) == 32 * 31 + 64 * 63
+    # Stages 2 and 3 have 8 and 16 components; the first is tied to a ReLU.
+    assert zeros(made) - zeros(opened(model, (2, 3))) == 8 * 7 + 16 * 15
     x = images_of(model).double()
     # 200 eps cond(P), here below 40, as promised.
     assert change(model, made, x) < 200 * 2.2e-16 * 40
 
 
 def test_left_out_unit_rows_take_n_squared_parameters_and_multiply_adds_along() -> None:
-    model = published("eq7_nows_x6_small", **GENERAL).eval().double()
+    model = published(**GENERAL).eval().double()
     report = sparsify(model, 3, size=16).report
     before, after = report.phases[-2].count, report.phases[-1].count
-    assert before.parameters - after.parameters == 64 * 64
+    assert before.parameters - after.parameters == 16 * 16
     # Stage 3 has 4 × 4 pixels of a picture of 16 × 16.
-    assert before.multiply_adds - after.multiply_adds == 64 * 64 * 16
+    assert before.multiply_adds - after.multiply_adds == 16 * 16 * 16
     assert report.phases[-1].change < 200 * 2.2e-16 * report.conditions[3]
 
 
 def test_what_is_left_is_trained_saved_and_made_again() -> None:
-    made = sparsify(published("eq7_nows_x6_small", **GENERAL).eval()).model
+    made = sparsify(published(**GENERAL).eval()).model
     again = pn.classifier_from_config(made.config).eval()
     again.load_state_dict(made.state_dict())
     x = images_of(made)
@@ -67,10 +78,20 @@ def test_what_is_left_is_trained_saved_and_made_again() -> None:
     assert all(p.grad is not None and p.grad.any() for p in again.parameters())
 
 
+def test_a_fixed_gauge_has_no_changes_of_unknowns_until_it_is_written_out() -> None:
+    model = model_of("eq7", **GENERAL)
+    made = sparsify(model, 2).model
+    with pytest.raises(SymmetryError, match=r"does without unit rows of \w+ in stage [23]"):
+        group(made)
+    assert same_function(model, made).verdict == "same"
+    write_out(made)
+    assert group(made)[2].evaluation == group(model)[2].evaluation
+
+
 def test_under_o_n_a_block_becomes_triangular() -> None:
-    model = published("eq7_nows_x6_small").eval().double()
+    model = published().eval().double()
     made = sparsify(model)
-    assert zeros(made.model) - zeros(opened(model, (2, 3))) == 32 * 31 // 2 + 64 * 63 // 2
+    assert zeros(made.model) - zeros(opened(model, (2, 3))) == 8 * 7 // 2 + 16 * 15 // 2
     x = images_of(model).double()
     assert change(model, made.model, x) < 200 * 2.2e-16  # cond(P) = 1
     assert made.model.unit_rows == ()
@@ -78,10 +99,10 @@ def test_under_o_n_a_block_becomes_triangular() -> None:
 
 def test_a_form_costs_what_it_frees_but_for_the_dimension_of_o_n() -> None:
     """With L = I the group is GL(n), n² numbers; then L is triangular and has n(n + 1)/2."""
-    model = published("eq7_nows_x6_small", **FORM).eval().double()
+    model = published(**FORM).eval().double()
     report = sparsify(model, 2, remove=False).report
     gained = count(opened(model, (2,))).to_store - report.phases[1].count.to_store
-    n = 32
+    n = 8
     assert gained == n * n - n * (n + 1) // 2 == n * (n - 1) // 2
     assert report.phases[1].change < 200 * 2.2e-16 * report.conditions[2]
 
@@ -177,6 +198,25 @@ def test_pruning_takes_the_smallest_part_of_each_tensor() -> None:
     gone = after == 0
     assert int(gone.sum()) == gone.numel() // 2
     assert before[gone].abs().max() <= before[~gone].abs().min()
+
+
+def test_curves_begin_with_one_function_and_say_how_many_numbers_are_left() -> None:
+    model = model_of("eq7", **GENERAL)
+    x = pictures().double()
+    with torch.no_grad():
+        labels = model(x).argmax(dim=1)  # all right at first
+    found = pareto(model, x, labels, 2, steps=3, fractions=(0.0, 0.5, 1.0))
+    assert set(found.accuracies) == {"as trained", "random P", "descent, l1", "gauge"}
+    for name, values in found.accuracies.items():
+        assert values[0] == 1.0, name
+        lefts = found.numbers[name]
+        assert lefts[0] > lefts[1] > lefts[2]
+    # All that P of stage 2 moves is gone, and as much in all unknowns.
+    assert len({lefts[2] for lefts in found.numbers.values()}) == 1
+    assert "as trained" in str(found)
+    assert len(found.plot().axes[0].lines) == 4
+    with pytest.raises(SymmetryError, match=r"a label for each picture"):
+        pareto(model, x, labels[:1])
 
 
 def test_the_report_prints_a_table_and_draws() -> None:
