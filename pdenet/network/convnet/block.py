@@ -26,6 +26,7 @@ from pdenet.network.convnet.features import DirectionBanks, DirectionFeatures, b
 from pdenet.network.convnet.form import Form, form_of
 from pdenet.network.convnet.opening import Opening, normalised, opening_key, openings_of
 from pdenet.network.convnet.options import check_pictures
+from pdenet.network.convnet.projection import Projection
 from pdenet.network.convnet.relaxation import Relaxation, check_count
 from pdenet.network.convnet.widening import widen
 from pdenet.network.convnet.widths import Widths, carries_free_index
@@ -126,7 +127,7 @@ class PDEBlock(nn.Module):
         self.banks.build()
         self.projection: nn.Module = nn.Identity()
         if stride > 1 or in_channels != out_channels:
-            convolution = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+            convolution = Projection(in_channels, out_channels, stride)
             norm = nn.BatchNorm2d(out_channels) if relaxation.norm else nn.Identity()
             self.projection = nn.Sequential(convolution, norm)
         self.initialise()
