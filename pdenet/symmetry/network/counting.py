@@ -51,7 +51,7 @@ def count(model: Classifier, size: int | tuple[int, int] | None = None) -> Count
     Example:
         >>> import pdenet as pn
         >>> count(pn.create_model("eq7_nows_x6_small", 10), 8).parameters
-        174378
+        106554
     """
     entries = [p.detach() for p in model.parameters()]
     forms = [

@@ -36,5 +36,5 @@ def triangulate(model: Classifier, stages: Sequence[int]) -> None:
         if np.array_equal(factor, np.triu(factor)) and (np.diag(factor) > 0).all():
             continue
         _, root = np.linalg.qr(factor)
-        r = np.triu(root * np.where(np.diag(root) < 0, -1.0, 1.0)[:, None])
+        r = root * np.where(np.diag(root) < 0, -1.0, 1.0)[:, None]
         module.factor.copy_(torch.from_numpy(r).to(module.factor))

@@ -192,7 +192,7 @@ def sparsify(
         >>> model = pn.create_model("eq7_nows_x6_small", activation="none", norm=False).eval()
         >>> made = sparsify(model, 2)
         >>> [phase.count.parameters for phase in made.report.phases]
-        [110612, 110612, 109588]
+        [109652, 109652, 108628]
     """
     check_classifier(model)
     stages = _stages(model, stage)

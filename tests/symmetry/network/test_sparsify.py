@@ -13,7 +13,7 @@ from pdenet.errors import SymmetryError
 from pdenet.network.convnet.unit_rows import write_out
 from pdenet.symmetry.network import descent
 from pdenet.symmetry.network.counting import count
-from pdenet.symmetry.network.descent import OBJECTIVES, descend, moved
+from pdenet.symmetry.network.descent import OBJECTIVES, balanced, descend, moved
 from pdenet.symmetry.network.group import group
 from pdenet.symmetry.network.pareto import pareto
 from pdenet.symmetry.network.places import free_stages, opened, places, shape_of
@@ -104,6 +104,10 @@ def test_a_form_costs_what_it_frees_but_for_the_dimension_of_o_n() -> None:
     gained = count(opened(model, (2,))).to_store - report.phases[1].count.to_store
     n = 8
     assert gained == n * n - n * (n + 1) // 2 == n * (n - 1) // 2
+    # Another stage's form, full here, stays as it is.
+    other = model_of("eq7", **FORM)
+    last = sparsify(other, 2).model.state_dict()["final.factor"]
+    assert torch.equal(last, other.state_dict()["final.factor"])
     assert report.phases[1].change < 200 * 2.2e-16 * report.conditions[2]
 
 
@@ -175,6 +179,26 @@ def test_factors_of_components_do_not_change_the_logarithmic_objective() -> None
     plain = descent._Objective(every, "l1", {2: ("general", 8)})
     # The plain sum does depend on them, so the test can see it.
     assert abs(float(plain({2: one})) - float(plain({2: scales}))) > 1e-3
+
+
+def test_balanced_factors_make_what_reads_a_component_as_large_as_what_makes_it() -> None:
+    start = opened(model_of("eq7", **GENERAL), (3,))
+    every = places(start, (3,))  # the last stage: no tensor belongs to another one's index
+    p = np.random.default_rng(0).normal(size=(16, 16))
+    made = balanced(every, {3: p}, [3])[3]
+    sizes = {1: np.zeros(16), -1: np.zeros(16)}
+    for place in every:
+        for act in place.acts:
+            w = place.read().numpy()
+            if w.ndim < 2:
+                continue
+            unit = np.moveaxis(w / np.sqrt((w**2).mean()), act.axis, -1)
+            new = unit @ (made if act.sign > 0 else np.linalg.inv(made).T)
+            sizes[act.sign] += (new.reshape(-1, 16) ** 2).sum(axis=0)
+    # Two sums of squares, each computed in another order.
+    np.testing.assert_allclose(sizes[1], sizes[-1], rtol=1e-10)
+    factors = np.linalg.solve(p, made)
+    np.testing.assert_allclose(factors, np.diag(np.diag(factors)), atol=1e-12)
 
 
 def test_a_threshold_keeps_to_its_tolerance_and_says_what_it_changed() -> None:
