@@ -34,7 +34,7 @@ def test_comments_of_the_readme_say_what_is_printed(capsys: pytest.CaptureFixtur
     exec(compile(readme, "README.md", "exec"), {})  # noqa: S102 - our own page
     printed = capsys.readouterr().out.splitlines()
     promised = re.findall(r"^print\(.*?\)\s+# (.*)$", readme, re.MULTILINE)
-    assert len(promised) == 7
+    assert len(promised) == 9
     assert printed == promised
 
 

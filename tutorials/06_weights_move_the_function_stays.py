@@ -161,7 +161,7 @@ assert change < 200 * 1.2e-7 * 10
 
 # %%
 names = ["stages.1.blocks.1.coefficients.tensors.C", "head.weight"]
-titles = ["C of the last block", "the head"]
+titles = ["C", "head"]  # of the last block
 fig, axes = plt.subplots(2, 3, figsize=(9, 5.2), layout="constrained", width_ratios=(1, 1, 1.2))
 for row, (name, title) in enumerate(zip(names, titles, strict=True)):
     for column, (network, words) in enumerate([(model, "trained"), (moved, "in other unknowns")]):
@@ -173,7 +173,7 @@ for row, (x, y) in enumerate([(0, 1), (2, 3)]):
     axes[row, 2].plot(before[:, x], before[:, y], "o", ms=6, mfc="none", label="trained")
     axes[row, 2].plot(after[:, x], after[:, y], ".", ms=3, label="in other unknowns")
     axes[row, 2].set(title="logits of 297 digits", xlabel=f"logit {x}", ylabel=f"logit {y}")
-axes[0, 2].legend()
+axes[1, 2].legend(fontsize="small")
 plt.show()
 
 # %% [markdown]
@@ -194,11 +194,12 @@ for dtype, marker in ((torch.float32, "o"), (torch.float64, "s")):
     name = str(dtype).removeprefix("torch.")
     axis.loglog(conditions, errors, marker=marker, label=name)
     bound = [200 * torch.finfo(dtype).eps * c for c in conditions]
-    axis.loglog(conditions, bound, "k:", label=f"promised, {name}")
+    axis.loglog(conditions, bound, "k:", label=f"promised for {name}")
     assert all(e <= b for e, b in zip(errors, bound, strict=True))
 model.float()
 axis.set(xlabel="condition number of P", ylabel="largest change of a logit, relative")
-axis.legend()
+axis.set_ylim(1e-17, 1)
+axis.legend(ncols=2, fontsize="small", loc="upper left")
 plt.show()
 
 # %% [markdown]

@@ -253,15 +253,15 @@ class _Contracted:
         if not names:
             return
         name = min(names)
-        for slot in letter.held:
-            what = f"in {letter.text} a norm behind {_shown(slot)} acts on each component alone"
+        if letter.held:
+            what = f"in {letter.text} a norm acts on each component {letter.name} alone"
             self._fail(names, what)
             return
         for use in letter.uses:
             if not use.is_plain:
                 what = (
                     f"in {letter.text} something acts on each component {letter.name} of "
-                    f"{use.field} alone, which commutes with generalised permutations only"
+                    f"{_name(use.field)} alone, which commutes with generalised permutations only"
                 )
                 self._fail(names, what)
                 return
@@ -453,7 +453,7 @@ def _powers(
 
 def _times(letter: Letter, count: int) -> str:
     carriers = [_shown(slot) for slot in letter.slots]
-    carriers += [f"the field {use.field}" for use in letter.uses]
+    carriers += [f"the field {_name(use.field)}" for use in letter.uses]
     carriers += ["the left side"] if letter.free else []
     carriers += ["something that stays as it is"] if letter.fixed else []
     times = {1: "once", 2: "twice", 3: "three times", 4: "four times"}.get(count, f"{count} times")
@@ -469,7 +469,12 @@ def _times(letter: Letter, count: int) -> str:
 def _shown(slot: Slot) -> str:
     ordinal = ("first", "second", "third", "fourth")
     place = ordinal[slot.place] if slot.place < len(ordinal) else f"{slot.place + 1}th"
-    return f"{slot.coefficient} ({place} index)"
+    return f"{_name(slot.coefficient)} ({place} index)"
+
+
+def _name(label: str) -> str:
+    """Return a name without the place in a network, which the term's text tells."""
+    return label.partition(" of ")[0]
 
 
 def _matrix(value: tuple[str, int]) -> str:
