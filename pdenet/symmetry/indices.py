@@ -21,11 +21,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any  # elements of SymPy's fields
-
-import sympy as sp
 
 from pdenet.symmetry.groups import GENERAL, Group
+from pdenet.symmetry.linear_systems import solution, solution_mod_2
 
 
 @dataclass(frozen=True, order=True)
@@ -361,7 +359,7 @@ class _Scaled:
                 total += use.power
             rows.append([letter.slots.count(slot) for slot in self.slots])
             wanted.append(total)
-        found = _one_solution(rows + self.zeros, wanted + [0] * len(self.zeros), len(self.slots))
+        found = solution(rows + self.zeros, wanted + [0] * len(self.zeros), len(self.slots))
         if found is None:
             self.why = (
                 "no power of a factor of a component can be moved into the coefficients of all "
@@ -383,44 +381,6 @@ class _Scaled:
             wanted.append(total % 2)
         found = solution_mod_2(rows + self.zeros, wanted + [0] * len(self.zeros), len(self.slots))
         return None if found is None else dict(zip(self.slots, found, strict=True))
-
-
-def _one_solution(
-    rows: Sequence[Sequence[int]], wanted: Sequence[int], columns: int
-) -> list[Fraction] | None:
-    """Return one solution of a linear system over the rationals, free unknowns 0; None for none.
-
-    What is to be absorbed goes to the first slots: to the A of A_ij C_jk u_k ∂x u_j.
-    """
-    solved = _reduced(rows, wanted, columns, sp.QQ)
-    if solved is None:
-        return None
-    return [Fraction(int(v.numerator), int(v.denominator)) for v in solved]
-
-
-def solution_mod_2(
-    rows: Sequence[Sequence[int]], wanted: Sequence[int], columns: int
-) -> list[int] | None:
-    """Return one solution of a linear system modulo 2, free unknowns 0; None for none."""
-    solved = _reduced(rows, wanted, columns, sp.GF(2, symmetric=False))
-    return None if solved is None else [int(v) % 2 for v in solved]
-
-
-def _reduced(
-    rows: Sequence[Sequence[int]], wanted: Sequence[int], columns: int, over: sp.polys.Domain
-) -> list[Any] | None:
-    """Return one solution over a field, in its elements, free unknowns 0; None for none."""
-    found = [over.zero] * columns
-    if not rows:
-        return found
-    table = [[over(v) for v in (*row, w)] for row, w in zip(rows, wanted, strict=True)]
-    matrix = sp.polys.matrices.DomainMatrix(table, (len(rows), columns + 1), over)
-    reduced, pivots = matrix.rref()
-    if columns in pivots:
-        return None
-    for row, pivot in enumerate(pivots):
-        found[pivot] = reduced[row, columns].element
-    return found
 
 
 def _powers(
@@ -447,7 +407,7 @@ def _powers(
         first = [slot for letter in term for slot in letter.slots if slot.place == 0]
         rows.append([sum(slot.coefficient == name for slot in first) for name in names])
         wanted.append(total)
-    found = _one_solution(rows, wanted, len(names))
+    found = solution(rows, wanted, len(names))
     return None if found is None else dict(zip(names, found, strict=True))
 
 

@@ -6,6 +6,7 @@ statistics. A holder gives one slot's tensor with an axis for each index, and ta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -162,3 +163,34 @@ def _move_norm(
 
 def _permute(tensor: torch.Tensor, order: torch.Tensor) -> None:
     tensor.copy_(tensor[order.to(tensor.device)].clone())
+
+
+def attribute_view(
+    module: nn.Module, name: str, rows: slice, shape: tuple[int, ...] = (), axis: int = 0
+) -> Callable[[], torch.Tensor]:
+    """Return what gives rows of a tensor, as an array of some shape with one axis first."""
+
+    def view() -> torch.Tensor:
+        found: torch.Tensor = getattr(module, name)
+        return found[rows].view(shape).movedim(axis, 0) if shape else found[rows]
+
+    return view
+
+
+def block_view(convolution: nn.Conv2d, rows: slice, columns: slice) -> Callable[[], torch.Tensor]:
+    """Return what gives rows and columns of the matrix of a 1×1 convolution."""
+
+    def view() -> torch.Tensor:
+        return convolution.weight[rows, columns, 0, 0]
+
+    return view
+
+
+def bias_view(bank: Directions) -> Callable[[], torch.Tensor]:
+    """Return what gives the bias of directions, shape `(component, direction)`."""
+
+    def view() -> torch.Tensor:
+        assert bank.bias is not None
+        return bank.bias.view(bank.channels, math.prod(bank.bias.shape) // bank.channels)
+
+    return view

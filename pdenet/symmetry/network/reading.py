@@ -6,8 +6,7 @@ that folded models are read as well.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,7 +24,15 @@ from pdenet.network.layers import StackedTerms
 from pdenet.network.products import STACK, FactorStack, StackedProduct
 from pdenet.symmetry.equation.family import function_use
 from pdenet.symmetry.indices import Letter, Slot, Use
-from pdenet.symmetry.network.holders import Channels, Holder, grouped_holder, view_holder
+from pdenet.symmetry.network.holders import (
+    Channels,
+    Holder,
+    attribute_view,
+    bias_view,
+    block_view,
+    grouped_holder,
+    view_holder,
+)
 
 Labels = Mapping[str, str | None]
 """For each field of a block by which name the rule knows it; None where it does not change."""
@@ -231,10 +238,10 @@ class _BlockReader:
             entry.held.append(slot)
         if slot.coefficient not in self.reading.holders:
             kernels = (*shape, *bank.weight.shape[1:])
-            view = _attribute(bank, "weight", slice(None), kernels, axis)
+            view = attribute_view(bank, "weight", slice(None), kernels, axis)
             self.reading.hold(slot.coefficient, view_holder(view))
             if bank.bias is not None:
-                view = _attribute(bank, "bias", slice(None), shape, axis)
+                view = attribute_view(bank, "bias", slice(None), shape, axis)
                 self.reading.hold(slot.coefficient, view_holder(view))
 
     def _own(
@@ -305,10 +312,10 @@ class _BlockReader:
         if name in self.reading.holders:
             return
         for tensor in ("weight", "bias") if is_norm(norm) else ("scale", "bias"):
-            self.reading.hold(name, view_holder(_attribute(norm, tensor, rows, shape, axis)))
+            self.reading.hold(name, view_holder(attribute_view(norm, tensor, rows, shape, axis)))
         if is_norm(norm):
             for tensor in ("running_mean", "running_var"):
-                view = _attribute(norm, tensor, rows, shape, axis)
+                view = attribute_view(norm, tensor, rows, shape, axis)
                 self.reading.hold(statistics.coefficient, view_holder(view))
 
     def _inside_closing(self, layer: StackedTerms) -> list[Slot]:
@@ -344,7 +351,7 @@ class _BlockReader:
         rest = [slot for slot in free.slots if slot not in before]
         made = _Open([Slot(name, 0), *rest], [], [], free.free, free.fixed)
         self._emit({FREE_INDEX: made}, f"the shift of {self.place}")
-        self.reading.hold(name, view_holder(_attribute(norm, "bias", slice(None))))
+        self.reading.hold(name, view_holder(attribute_view(norm, "bias", slice(None))))
 
     def _biases(
         self, letters: dict[str, _Open], product: StackedProduct, term: int, text: str
@@ -361,7 +368,7 @@ class _BlockReader:
                 continue
             name = f"what is added to {bank_name(place[0])} of {self.place}"
             if name not in self.reading.holders:
-                self.reading.hold(name, view_holder(_bias_rows(bank)))
+                self.reading.hold(name, view_holder(bias_view(bank)))
             replaced = dict(letters)
             old = letters[letter]
             uses = [use for use in old.uses if use.field != label] + [
@@ -384,12 +391,12 @@ class _BlockReader:
             free, fixed = self.made[target], self.made[target] is None
             if convolution.bias is not None:
                 name = f"the bias of {text} to {target}"
-                self.reading.hold(name, view_holder(_attribute(convolution, "bias", rows)))
+                self.reading.hold(name, view_holder(attribute_view(convolution, "bias", rows)))
                 self._emit({FREE_INDEX: _Open([Slot(name, 0)], [], [], free, fixed)}, text)
             for m, source in enumerate(self.fields):
                 name = f"{text} from {source} to {target}"
                 columns = slice(m * into, (m + 1) * into)
-                self.reading.hold(name, view_holder(_block_of(convolution, rows, columns)))
+                self.reading.hold(name, view_holder(block_view(convolution, rows, columns)))
                 first = _Open([Slot(name, 0)], [], [], free, fixed)
                 if is_norm(norm):
                     first.held.append(Slot(name, 0))
@@ -477,30 +484,3 @@ def _words(product: StackedProduct, term: int) -> str:
 def _absorbs(bank: Directions) -> bool:
     """Tell whether a bank takes factors of its input away: by a norm, or kernels beside a bias."""
     return is_norm(bank.norm) or (bank.bias is not None and not bank.is_shared)
-
-
-def _attribute(
-    module: nn.Module, name: str, rows: slice, shape: tuple[int, ...] = (), axis: int = 0
-) -> Callable[[], torch.Tensor]:
-    """Return what gives rows of a tensor, as an array of some shape with one axis first."""
-
-    def view() -> torch.Tensor:
-        found: torch.Tensor = getattr(module, name)
-        return found[rows].view(shape).movedim(axis, 0) if shape else found[rows]
-
-    return view
-
-
-def _block_of(convolution: nn.Conv2d, rows: slice, columns: slice) -> Callable[[], torch.Tensor]:
-    def view() -> torch.Tensor:
-        return convolution.weight[rows, columns, 0, 0]
-
-    return view
-
-
-def _bias_rows(bank: Directions) -> Callable[[], torch.Tensor]:
-    def view() -> torch.Tensor:
-        assert bank.bias is not None
-        return bank.bias.view(bank.channels, math.prod(bank.bias.shape) // bank.channels)
-
-    return view
