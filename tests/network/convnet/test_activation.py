@@ -113,3 +113,48 @@ def test_gradients_are_those_of_differences(name: str) -> None:
 def test_unknown_activations_are_named(name: object) -> None:
     with pytest.raises(NetworkError, match="activation is one of none, relu, hardtanh"):
         activation(name)
+
+
+@pytest.mark.parametrize("name", ["hardball", "softball"])
+def test_a_form_measures_the_state_by_its_factor_and_is_covariant_under_all_of_gl(
+    name: str,
+) -> None:
+    """σ_L(u) with L = I is σ(u); σ_{LP}(v) = P⁻¹ σ_L(P v) for any invertible P."""
+    u = state()
+    form = activation(name, N, "trainable").double()
+    torch.testing.assert_close(form(u), activation(name)(u), rtol=8 * EPS, atol=0)
+    torch.manual_seed(4)
+    factor, p = torch.randn(2, N, N, dtype=torch.float64)
+    moved = activation(name, N, "identity").double()
+    assert isinstance(form.factor, torch.nn.Parameter)
+    assert [n for n, _ in moved.named_buffers()] == ["factor"]
+    with torch.no_grad():
+        form.factor.copy_(factor)
+        moved.get_buffer("factor").copy_(factor @ p)
+        found, wanted = moved(u), torch.linalg.solve(p, form(mixed(p, u)).movedim(1, -1)[..., None])
+    # A product and a solve with a 5×5 matrix whose condition is below 100.
+    torch.testing.assert_close(found, wanted[..., 0].movedim(-1, 1), rtol=1e-11, atol=1e-11)
+    # What it measures is uᵀLᵀLu, by hand at one pixel.
+    pixel = u[1, :, 3, 2]
+    square = float(pixel @ factor.T @ factor @ pixel) / N
+    size = (1 + square) ** -0.5 if name == "softball" else min(1.0, square**-0.5)
+    torch.testing.assert_close(form(u)[1, :, 3, 2], size * pixel, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("name", ["hardball", "softball"])
+def test_gradients_of_a_form_are_those_of_differences(name: str) -> None:
+    act = activation(name, N, "trainable").double()
+    assert isinstance(act.factor, torch.nn.Parameter)
+
+    def made(u: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(act, {"factor": factor}, (u,))
+
+    factor = (act.factor + 0.1).detach().requires_grad_()
+    assert torch.autograd.gradcheck(made, (state().requires_grad_(), factor))
+
+
+def test_forms_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(NetworkError, match="quadratic_form is one of none, identity, trainable"):
+        activation("softball", N, "spd")
+    with pytest.raises(NetworkError, match="only hardball and softball"):
+        activation("relu", N, "identity")

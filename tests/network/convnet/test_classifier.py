@@ -367,3 +367,37 @@ def test_bad_input_is_named(case: str) -> None:
     act, message = BAD[case]
     with pytest.raises(NetworkError, match=message):
         act()
+
+
+def test_a_projected_stem_and_a_form_start_as_the_model_without_them() -> None:
+    """The projection is the identity at first, and so is the form's factor."""
+    models = []
+    for options in ({}, {"stem_projection": True, "quadratic_form": "trainable"}):
+        torch.manual_seed(0)
+        model = pn.create_model("eq7_nows_x6_small", 5, **options)
+        for name, parameter in model.named_parameters():
+            if not name.endswith(("factor", "stem.3.weight")):
+                generator = torch.Generator().manual_seed(len(name))
+                parameter.data.normal_(std=0.1, generator=generator)
+        models.append(model.eval())
+    x = torch.randn(2, 3, 9, 8)
+    # One more product with 1 and sums with 0: no rounding but in the order of sums.
+    torch.testing.assert_close(models[1](x), models[0](x), rtol=1e-5, atol=1e-6)
+    more = sum(p.numel() for p in models[1].parameters())
+    more -= sum(p.numel() for p in models[0].parameters())
+    # The projection of 16 channels; forms behind the entries of stages 2 and 3 and the last stage.
+    assert more == 16**2 + 32**2 + 2 * 64**2
+    assert {"stages.1.activations.0.factor", "final.factor"} <= models[1].no_weight_decay()
+    maps = models[1].feature_maps(x)
+    assert list(maps)[:2] == ["stem", "stem.projection"]
+    assert "1×1 convolution: the initial state" in models[1].explain()
+
+
+def test_options_of_stem_and_form_that_make_no_sense_are_refused() -> None:
+    for options, message in (
+        ({"stem_projection": 1}, "stem_projection is True or False; got 1"),
+        ({"quadratic_form": "yes"}, "quadratic_form is one of"),
+        ({"quadratic_form": "identity", "activation": "hardtanh"}, "only hardball and softball"),
+    ):
+        with pytest.raises(NetworkError, match=message):
+            pn.create_model("eq7_nows_x6_small", 5, **options)
