@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", nargs="?", metavar="NAME|FILE.toml", help="an equation; all of them if left out"
     )
+    parser.add_argument(
+        "--symmetries",
+        action="store_true",
+        help="say which symmetries the equation has, and why it has no others",
+    )
     add_setup_arguments(parser)
 
 
@@ -53,6 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
         row("options", ", ".join(shown) or "none")
     if pde.source:
         row("source", pde.source)
+    if arguments.symmetries:
+        print("\nsymmetries, for any values of the parameters")
+        for line in str(pde.symmetries()).splitlines():
+            print(f"  {line}")
     if setup.intervals:
         print("\non a sample grid (--grid, --boundary, --set and --space choose another)")
         solver = setup.make_solver()
