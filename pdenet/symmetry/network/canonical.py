@@ -25,13 +25,10 @@ from pdenet.symmetry.groups import Group
 from pdenet.symmetry.network.copies import copied, folded_copy
 from pdenet.symmetry.network.forms import triangulate
 from pdenet.symmetry.network.gauge import matrix_of
-from pdenet.symmetry.network.group import (
-    check_classifier,
-    rule_of,
-    stage_group,
-)
+from pdenet.symmetry.network.group import stage_group
 from pdenet.symmetry.network.places import places, shape_of
 from pdenet.symmetry.network.slices import Slices, slices_of
+from pdenet.symmetry.network.stages import check_classifier, rule_of
 from pdenet.symmetry.network.transform import transforms
 
 TIE = 1e3

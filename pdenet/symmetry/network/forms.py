@@ -13,7 +13,7 @@ import torch
 
 from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.symmetry.network.group import stage_of
+from pdenet.symmetry.network.stages import stage_of
 
 
 @torch.no_grad()

@@ -21,8 +21,8 @@ from pdenet.errors import SymmetryError
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.unit_rows import UnitRows, openings_with_unit_rows
-from pdenet.symmetry.network.group import stage_of
 from pdenet.symmetry.network.places import Place, places, shape_of
+from pdenet.symmetry.network.stages import stage_of
 
 
 @dataclass(frozen=True, eq=False)

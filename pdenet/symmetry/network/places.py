@@ -18,8 +18,9 @@ from pdenet.errors import SymmetryError
 from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.symmetry.network.copies import copied, folded_copy
-from pdenet.symmetry.network.group import rule_of, stage_group, stage_of
+from pdenet.symmetry.network.group import stage_group
 from pdenet.symmetry.network.holders import Holder, view_holder
+from pdenet.symmetry.network.stages import rule_of, stage_of
 
 
 @dataclass(frozen=True)

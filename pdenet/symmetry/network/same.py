@@ -10,9 +10,9 @@ import torch
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.symmetry.network.canonical import canonical_matrix, prepared, rows_of_stage
-from pdenet.symmetry.network.group import check_classifier
 from pdenet.symmetry.network.places import shape_of
 from pdenet.symmetry.network.pruning import logits_change, probes
+from pdenet.symmetry.network.stages import check_classifier
 from pdenet.symmetry.network.transform import transforms
 
 ROUNDINGS = 1e4

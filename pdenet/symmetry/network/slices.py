@@ -14,7 +14,7 @@ import numpy as np
 
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.symmetry.indices import Exponent
-from pdenet.symmetry.network.group import label, rule_of, stage_of, state_of
+from pdenet.symmetry.network.stages import label, rule_of, stage_of, state_of
 
 
 @dataclass(frozen=True, eq=False)

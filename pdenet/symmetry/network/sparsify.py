@@ -27,7 +27,6 @@ from pdenet.symmetry.network.counting import Count, count
 from pdenet.symmetry.network.descent import balanced, descend
 from pdenet.symmetry.network.forms import triangulate
 from pdenet.symmetry.network.gauge import choose, entry_of, fix, removable
-from pdenet.symmetry.network.group import check_classifier
 from pdenet.symmetry.network.places import free_stages, opened, places, shape_of
 from pdenet.symmetry.network.pruning import (
     largest_threshold,
@@ -35,6 +34,7 @@ from pdenet.symmetry.network.pruning import (
     probes,
     thresholded,
 )
+from pdenet.symmetry.network.stages import check_classifier
 from pdenet.symmetry.network.transform import transforms
 
 if TYPE_CHECKING:  # loading Matplotlib takes a second

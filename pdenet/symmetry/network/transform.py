@@ -26,16 +26,10 @@ from pdenet.symmetry.acting import Change, acted, checked, tie_fault
 from pdenet.symmetry.groups import Group
 from pdenet.symmetry.indices import Rule
 from pdenet.symmetry.network.copies import copied
-from pdenet.symmetry.network.group import (
-    Limit,
-    check_classifier,
-    label,
-    rule_of,
-    stage_groups,
-    stage_of,
-    state_of,
-)
+from pdenet.symmetry.network.group import stage_groups
+from pdenet.symmetry.network.limits import Limit
 from pdenet.symmetry.network.reading import Reading
+from pdenet.symmetry.network.stages import check_classifier, label, rule_of, stage_of, state_of
 
 WARNED_CONDITION = 1e3
 """A condition number above which a change is warned of: three digits go."""

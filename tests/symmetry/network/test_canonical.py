@@ -11,8 +11,9 @@ import torch
 import pdenet as pn
 from pdenet.errors import SymmetryError
 from pdenet.symmetry.network.canonical import Canonical, canonical, independent_rows, prepared
-from pdenet.symmetry.network.group import group, stage_of
+from pdenet.symmetry.network.group import group
 from pdenet.symmetry.network.same import same_function
+from pdenet.symmetry.network.stages import stage_of
 from pdenet.symmetry.network.transform import transform, transforms
 from tests.symmetry.network.models import model_of, pictures
 
