@@ -2,10 +2,9 @@
 
     GL(n)                      n rows of weights that are contracted with u become the identity
     O(n)                       n rows of weights become lower triangular, with a positive diagonal
-    generalised permutations   a coefficient's slices have norm 1 and a positive sum of cubes, and
-                               components are sorted by the sum of fourth powers of a slice
+    generalised permutations   a coefficient's slices have norm 1 and a positive sum of cubes
 
-Which rows and which coefficient is decided by what no change of unknowns moves, neither that of the
+Under permutations components are sorted by the sum of fourth powers of their slices. Which rows and which coefficient is decided by what no change of unknowns moves, neither that of the
 stage nor those of others: rows by angles of the column space, which is the same for C and C P;
 coefficients by the index rule alone. So P is unique, but for ties, which are reported.
 """
