@@ -18,12 +18,15 @@ Nothing here knows an equation by name; systems and blocks of networks are both 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import TypeVar
 
 from pdenet.symmetry.groups import GENERAL, Group
 from pdenet.symmetry.linear_systems import solution, solution_mod_2
+
+Node = TypeVar("Node", bound=Hashable)
 
 
 @dataclass(frozen=True, order=True)
@@ -152,15 +155,46 @@ def solve(terms: Sequence[Sequence[Letter]], fields: Sequence[str]) -> Rule:
         The groups, with how each coefficient changes. Fields whose indices meet without a
         coefficient between share a matrix.
     """
+    found, ties = _solved(terms, fields, set())
+    # A coefficient that two fields would move, each by its matrix, may admit one matrix for both.
+    meeting = {
+        frozenset((one, other))
+        for names in _meeting(fields, [letter for term in terms for letter in term])
+        for one in names
+        for other in names
+        if one != other
+    }
+    candidates = [found]
+    candidates += [_solved(terms, fields, more)[0] for more in (ties, meeting) if more]
+    return max(candidates, key=_size)  # the first of equal ones
+
+
+def _size(rule: Rule) -> tuple[int, int]:
+    """Return the dimension of a rule's groups at n = 8, and how many of them have signs."""
+    n, total, signed = 8, 0, 0
+    for fields in rule.equal:
+        group = rule.groups[min(fields)]
+        scales = n if group.scales in ("any", "positive") else int(group.common)
+        orthogonal = n * (n - 1) // 2 + group.common
+        total += {"general": n * n, "orthogonal": orthogonal}.get(group.shape, scales)
+        signed += len(fields) * (group.scales in ("any", "signs"))
+    return total, signed
+
+
+def _solved(
+    terms: Sequence[Sequence[Letter]], fields: Sequence[str], ties: Collection[frozenset[str]]
+) -> tuple[Rule, set[frozenset[str]]]:
+    """Return the rule where some fields have one matrix, and which further ones might have."""
     every = [letter for term in terms for letter in term]
-    equal = _joined(fields, (x.fields for x in every if not x.slots and len(set(x.fields)) > 1))
+    meetings = [x.fields for x in every if not x.slots and len(set(x.fields)) > 1]
+    equal = _joined(fields, [*meetings, *(tuple(tie) for tie in ties)])
     first = {name: min(same) for same in equal for name in same}
     terms = [[_renamed(letter, first) for letter in term] for term in terms]
     letters = [letter for term in terms for letter in term]
     general = _Contracted(letters, is_metric=False)
     metric = _Contracted(letters, is_metric=True)
-    # In a product by components all fields that meet move together.
-    moving = _joined(sorted(set(first.values())), (x.fields for x in letters))
+    # In a product by components all fields that meet move together, in a letter or at a slot.
+    moving = _meeting(sorted(set(first.values())), letters)
     groups: dict[str, Group] = {}
     reasons: dict[str, str] = {}
     variances: dict[Slot, tuple[str, int]] = {}
@@ -188,7 +222,7 @@ def solve(terms: Sequence[Sequence[Letter]], fields: Sequence[str]) -> Rule:
         groups |= dict.fromkeys(names, made)
         if why:
             reasons |= dict.fromkeys(names, "; ".join(dict.fromkeys(why)))
-    return Rule(
+    made_rule = Rule(
         groups={name: groups[first[name]] for name in fields},
         equal=equal,
         moving=tuple(
@@ -202,6 +236,7 @@ def solve(terms: Sequence[Sequence[Letter]], fields: Sequence[str]) -> Rule:
         powers=powers,
         reasons={name: reasons[first[name]] for name in fields if first[name] in reasons},
     )
+    return made_rule, general.ties
 
 
 def _renamed(letter: Letter, first: Mapping[str, str]) -> Letter:
@@ -210,13 +245,25 @@ def _renamed(letter: Letter, first: Mapping[str, str]) -> Letter:
     return replace(letter, uses=uses, free=None if letter.free is None else first[letter.free])
 
 
-def _joined(fields: Sequence[str], meetings: Iterable[Sequence[str]]) -> tuple[frozenset[str], ...]:
-    """Return the classes of fields that meet, directly or through others."""
-    classes = {name: frozenset((name,)) for name in fields}
-    for names in meetings:
-        merged = frozenset().union(*(classes[name] for name in names))
+def _joined(
+    nodes: Iterable[Node], meetings: Iterable[Sequence[Node]]
+) -> tuple[frozenset[Node], ...]:
+    """Return the classes of what meets, directly or through others."""
+    classes: dict[Node, frozenset[Node]] = {node: frozenset((node,)) for node in nodes}
+    for met in meetings:
+        merged: frozenset[Node] = frozenset().union(*(classes[node] for node in met))
         classes |= dict.fromkeys(merged, merged)
     return tuple(dict.fromkeys(classes.values()))
+
+
+def _meeting(names: Sequence[str], letters: Sequence[Letter]) -> list[frozenset[str]]:
+    """Return the classes of fields that meet in letters, or at slots of several letters."""
+    meetings: list[tuple[str | Slot, ...]] = [(*x.fields, *x.slots) for x in letters]
+    nodes: dict[str | Slot, None] = dict.fromkeys(names)
+    nodes |= dict.fromkeys(node for met in meetings for node in met)
+    classes = _joined(nodes, meetings)
+    found = [frozenset(n for n in one if isinstance(n, str)) for one in classes]
+    return [names for names in found if names]
 
 
 class _Contracted:
@@ -224,11 +271,13 @@ class _Contracted:
 
     Attributes:
         faults: for each field why its matrix cannot be moved through.
+        ties: pairs of fields that would move one slot each by its matrix.
     """
 
     def __init__(self, letters: Sequence[Letter], is_metric: bool) -> None:
         self.is_metric = is_metric
         self.faults: dict[str, str] = {}
+        self.ties: set[frozenset[str]] = set()
         self.values: dict[Slot, tuple[str, int]] = {}
         for letter in letters:
             self._read(letter)
@@ -285,9 +334,11 @@ class _Contracted:
         sign = 1 if self.is_metric else sign
         known = self.values.setdefault(slot, (name, sign))
         if known != (name, sign):
+            if known[1] == sign:
+                self.ties.add(frozenset((name, known[0])))
             what = (
-                f"{_shown(slot)} would take {_matrix(known)} in one term and "
-                f"{_matrix((name, sign))} in {letter.text}"
+                f"{_shown(slot)} would take {_matrix(known)} of {_name(known[0])} in one term and "
+                f"{_matrix((name, sign))} of {_name(name)} in {letter.text}"
             )
             self._fail({name, known[0]}, what)
 

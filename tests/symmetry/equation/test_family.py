@@ -76,6 +76,26 @@ FAMILIES: Mapping[str, tuple[PDE, list[Group]]] = {
         equation(A[i, j] * u[j] * v[j].diff(x), B[i, j] * v[j].diff(x)),
         [MONOMIAL, MONOMIAL],
     ),
+    "two fields, one coefficient": (
+        equation(A[i, j] * v[j].diff(x), A[i, j] * u[j].diff(y)),
+        [GL],
+    ),
+    "two fields, one coefficient, by components": (
+        equation(A[i, j] * sp.tanh(v[j]), A[i, j] * sp.tanh(u[j])),
+        [SIGNS],
+    ),
+    "two fields that share a closing matrix": (
+        equation(A[i, j] * v[j].diff(x) + B[i, j] * u[j], B[i, j] * v[j].diff(y) + A[i, j] * u[j]),
+        [GL],
+    ),
+    "two fields through a hidden index": (
+        equation(A[i, j] * B[j, k] * sp.tanh(u[k]), B[i, j] * sp.tanh(v[j])),
+        [SIGNS],
+    ),
+    "two fields, products of each": (
+        equation(A[i, j] * v[j] * v[j].diff(x), A[i, j] * u[j] * u[j].diff(y)),
+        [MONOMIAL],
+    ),
     "second order in time": (
         PDE(sp.Eq(u[i].diff(t, 2), A[i, j] * (u[j].diff(x, 2) + u[j].diff(y, 2)))),
         [GL],
