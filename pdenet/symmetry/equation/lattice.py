@@ -29,6 +29,7 @@ import numpy as np
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
+from pdenet.equation.canonical import expand
 from pdenet.equation.functions import compile_expression
 from pdenet.symmetry.equation.algebra import Algebra
 from pdenet.symmetry.equation.axis_maps import AxisMap, lattice_group, subgroup
@@ -130,7 +131,7 @@ class _Search:
         rng = np.random.default_rng(3)
         self.point = {s: float(rng.uniform(1, 2)) for s in dict.fromkeys([*every, *self.symbols])}
         self.functions = self._compiled()
-        exprs = [e.xreplace(c) for e in known for c in coords if e.free_symbols & set(c)]
+        exprs = [expand(e.xreplace(c)) for e in known for c in coords if e.free_symbols & set(c)]
         self.algebra = Algebra(jets, [*known, *exprs, *every, *jets.coordinates])
 
     def _linear(self, right: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
@@ -140,7 +141,7 @@ class _Search:
         if right.has(sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise, sp.Heaviside, sp.atan2):
             return None
         slopes = [sp.diff(right, j).xreplace(origin) * j for j in jets]
-        parts = sp.Add(*slopes), right.xreplace(origin)
+        parts = expand(sp.Add(*slopes)), expand(right.xreplace(origin))
         return None if any(p.has(sp.zoo, sp.nan, sp.oo) for p in parts) else parts
 
     # -- how g moves jets and coordinates ---------------------------------------------------------
@@ -215,13 +216,13 @@ class _Search:
                 if part is None or other is None:
                     continue
                 left = self.image(g, entry, part[0])
-                column.append(self.algebra.read(sp.expand(left - g.time * (other[0] + other[1]))))
+                column.append(self.algebra.read(expand(left - g.time * (other[0] + other[1]))))
             columns.append(column)
         if any(len(c) != len(columns[0]) for c in columns):
             columns = [[] for _ in columns]  # too rough an equation: every M is tried
         if self.has_source:
             moved = self._moved_coordinates(g)
-            source = [(self.linear[j] or (0, sp.S.Zero))[1].xreplace(moved) for j in rows]
+            source = [expand((self.linear[j] or (0, sp.S.Zero))[1].xreplace(moved)) for j in rows]
             columns.append([self.algebra.read(s) for s in source] if columns[0] else [])
         return self.algebra.null_space(columns)
 
@@ -289,7 +290,7 @@ class _Search:
         for j, right in enumerate(rights):
             mine = [matrix[j, k] * rights[k] for k in range(len(rights)) if matrix[j, k] != 0]
             difference = self.image(g, matrix, right) - g.time * sp.Add(*mine)
-            if difference != 0 and not _vanishes(sp.expand(difference)):
+            if difference != 0 and not _vanishes(expand(difference)):
                 return False
         return True
 
@@ -333,9 +334,9 @@ class _Search:
             return f"{functions[0]} stands for any function; give it an expression in values="
         jets = self.jets
         for j, right in enumerate(jets.right_sides):
-            whole = set(sp.Add.make_args(sp.expand(right)))
+            whole = set(sp.Add.make_args(expand(right)))
             for term in sorted(whole, key=sp.default_sort_key):
-                image = sp.expand(g.time * self.image(g, sp.eye(jets.num_components), term))
+                image = expand(g.time * self.image(g, sp.eye(jets.num_components), term))
                 if not set(sp.Add.make_args(image)) <= whole:
                     return (
                         f"{jets.shown(term)} in {jets.equation_name(j)} becomes {jets.shown(image)}"

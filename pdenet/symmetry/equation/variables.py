@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import sympy as sp
 
+from pdenet.equation.canonical import expand
+
 
 class Inverse(sp.Function):
     """1/q, kept whole."""
@@ -36,14 +38,14 @@ def signed(expr: sp.Expr) -> sp.Expr:
         def of(first: sp.Expr, *others: sp.Expr) -> sp.Expr:
             for other in others:
                 gap = first - other
-                first = sp.expand((first + other + sign * gap * sp.sign(gap)) / 2)
+                first = expand((first + other + sign * gap * sp.sign(gap)) / 2)
             return first
 
         return of
 
     made = expr.replace(sp.Max, larger(1)).replace(sp.Min, larger(-1))
     made = made.replace(sp.Heaviside, lambda a, *_: (1 + sp.sign(a)) / 2)
-    return sp.expand(made.replace(sp.Abs, lambda a: a * sp.sign(a)))
+    return expand(made.replace(sp.Abs, lambda a: a * sp.sign(a)))
 
 
 def slope_of(atom: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
@@ -67,7 +69,7 @@ def split(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, int]:
         return sp.S.One, expr, 1
     if exponent.is_Integer and exponent > 0:
         if base.is_Add or base.is_Mul:
-            return sp.expand(expr), sp.S.One, 0
+            return expand(expr), sp.S.One, 0
         return sp.S.One, base, int(exponent)
     if exponent.is_Integer:
         if base.is_Pow or base.is_Mul:  # 1/√u is √u/u
@@ -77,7 +79,7 @@ def split(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, int]:
         content, rest = base.as_content_primitive()
         if rest.could_extract_minus_sign():
             content, rest = -content, -rest
-        return content**exponent, Inverse(sp.expand(rest)), -int(exponent)
+        return content**exponent, Inverse(expand(rest)), -int(exponent)
     degree = int(exponent.q)
     whole = exponent.p // degree
     over = exponent.p - whole * degree

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any  # formulas of a coefficient
 
 import numpy as np
 import pytest
@@ -291,3 +293,28 @@ def test_a_system_of_four_numeric_components_keeps_the_mirror_it_was_given() -> 
     found = catalogue["eq3"].symmetries(values).lattice
     assert [s.name for s in found] == ["identity", "half turn", "mirror x ↔ y", "mirror x ↔ −y"]
     assert [s.matrix for s in found] == [sp.eye(4), -sp.eye(4), sp.eye(4), -sp.eye(4)]
+
+
+BUMP = sp.exp(-(x**2) - y**2)
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize(
+    "form", [lambda b: b, lambda b: 1 / (1 + b) ** 2, lambda b: sp.sqrt(1 + b)]
+)
+def test_a_round_bump_turns_and_mirrors_with_the_grid(
+    form: Callable[..., Any], given: bool
+) -> None:
+    """exp(−x² − y²), and any function of it, is the same in all eight positions."""
+    u = fields("u", (t, x, y))
+    c = sp.Function("c")(x, y)
+    source = form(BUMP)
+    heat = u.diff(x, 2) + u.diff(y, 2)
+    pde = PDE(sp.Eq(u.diff(t), heat + (c if given else source)))
+    found = pde.symmetries({"c": source} if given else {})
+    assert len(found.lattice) == 8
+    assert len(found.reversals) == 0
+    # Moved off the origin along x, it keeps the mirror of y alone.
+    off = form(sp.exp(-((x - 1) ** 2) - y**2))
+    moved = PDE(sp.Eq(u.diff(t), heat + off)).symmetries()
+    assert [g.name for g in moved.lattice] == ["identity", "mirror y → −y"]
