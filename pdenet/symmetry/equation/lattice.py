@@ -290,9 +290,16 @@ class _Search:
         for j, right in enumerate(rights):
             mine = [matrix[j, k] * rights[k] for k in range(len(rights)) if matrix[j, k] != 0]
             difference = self.image(g, matrix, right) - g.time * sp.Add(*mine)
-            if difference != 0 and not _vanishes(expand(difference)):
+            if not self._vanishes(expand(difference)):
                 return False
         return True
+
+    def _vanishes(self, difference: sp.Expr) -> bool:
+        """Tell whether an expression is 0, by all the relations that `Algebra` uses."""
+        if difference == 0:
+            return True
+        algebra = Algebra(self.jets, [difference])
+        return algebra.is_zero(algebra.read(difference))
 
     def _holds_somewhere(self, g: AxisMap, matrix: sp.Matrix) -> bool:
         """Tell whether it holds at one random point; most matrices that are tried fail there."""
@@ -345,15 +352,6 @@ class _Search:
 
 
 _MOST_COMBINED = 4  # 3⁴ combinations
-
-
-def _vanishes(difference: sp.Expr) -> bool:
-    """Tell whether an expression is 0 where its fractions are put together."""
-    if difference == 0:
-        return True
-    if not any(p.exp.is_negative for p in difference.atoms(sp.Pow)):
-        return False
-    return sp.expand(sp.fraction(sp.together(difference))[0]) == 0
 
 
 def _of_order(matrix: sp.Matrix, order: int) -> sp.Matrix | None:

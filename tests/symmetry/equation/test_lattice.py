@@ -318,3 +318,12 @@ def test_a_round_bump_turns_and_mirrors_with_the_grid(
     off = form(sp.exp(-((x - 1) ** 2) - y**2))
     moved = PDE(sp.Eq(u.diff(t), heat + off)).symmetries()
     assert [g.name for g in moved.lattice] == ["identity", "mirror y → −y"]
+
+
+def test_a_turn_that_rests_on_sines_and_cosines_is_found() -> None:
+    """cos² x − sin² y = cos² y − sin² x, as both are cos² x + cos² y − 1."""
+    u = fields("u", (t, x, y))
+    c = sp.Function("c")(x, y)
+    pde = PDE(sp.Eq(u.diff(t), c * (u.diff(x, 2) + u.diff(y, 2))))
+    assert len(pde.symmetries({c: 2 + sp.cos(x) ** 2 - sp.sin(y) ** 2}).lattice) == 8
+    assert len(pde.symmetries({c: 2 + sp.cos(x) ** 2 + sp.sin(y) ** 2}).lattice) == 4
