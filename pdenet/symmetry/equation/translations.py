@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
+from pdenet.equation.canonical import expand
 from pdenet.equation.functions import symbol_names
 from pdenet.equation.printing import text
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.equation.system import System
+from pdenet.symmetry.equation.algebra import Algebra
 from pdenet.symmetry.equation.check_flows import check_translation
 from pdenet.symmetry.equation.found import Broken, Found
 from pdenet.symmetry.equation.jets import JetSystem
@@ -57,7 +59,8 @@ class Translation:
 def translations(jets: JetSystem) -> Found[Translation]:
     """Return the translations that leave an equation invariant; exact.
 
-    F depends on a coordinate where ∂F/∂x does not vanish; the reason names a term that holds it.
+    F depends on a coordinate x where ∂F/∂x does not vanish, with sin² + cos² = 1 and the other
+    relations of `Algebra`; the reason names a term that holds it.
 
     Example:
         >>> from pdenet.equation.catalogue import catalogue
@@ -74,6 +77,7 @@ def translations(jets: JetSystem) -> Found[Translation]:
             (
                 f"{jets.shown(term)} in {jets.equation_name(j)} holds {symbol}"
                 for j, right in enumerate(jets.right_sides)
+                if _depends(jets, right, symbol)
                 for term in sorted(sp.Add.make_args(right), key=sp.default_sort_key)
                 if term.has(symbol)
             ),
@@ -81,6 +85,16 @@ def translations(jets: JetSystem) -> Found[Translation]:
         )
         _sort(symbol.name, reason, held, broken)
     return Found(tuple(held), tuple(broken))
+
+
+def _depends(jets: JetSystem, right: sp.Expr, symbol: sp.Symbol) -> bool:
+    if not right.has(symbol):
+        return False
+    if any(p.has(symbol) for p in right.atoms(sp.Piecewise)):
+        return True  # SymPy's derivative of a step between cases is 0
+    slope = expand(sp.diff(right, symbol))
+    algebra = Algebra(jets, [slope])
+    return not algebra.is_zero(algebra.read(slope))
 
 
 def family_translations(system: System) -> Found[Translation]:
