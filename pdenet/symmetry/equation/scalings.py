@@ -131,9 +131,9 @@ class _Weights:
         if expr.is_Pow and expr.exp.is_Rational:
             return _sum((expr.exp, self.of(expr.base)))
         if expr.is_Add or isinstance(expr, sp.Max | sp.Min):
-            first = self.of(expr.args[0])
-            for other in expr.args[1:]:
-                self.rows.append(_sum((sp.S.One, self.of(other)), (sp.S.NegativeOne, first)))
+            first, *others = (self.of(a) for a in expr.args if a != 0)  # max(u, 0): 0 scales as u
+            for other in others:
+                self.rows.append(_sum((sp.S.One, other), (sp.S.NegativeOne, first)))
             return first
         if isinstance(expr, sp.Abs):
             return self.of(expr.args[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import sympy as sp
 
@@ -121,3 +123,17 @@ def test_what_an_equation_misses_scales_as_one_power(name: str, kind: str) -> No
             # 30 digits, a few lost to cancellation.
             assert abs(residuals[1] - power * residuals[0]) < 1e-20 * max(1, abs(residuals[1]))
             assert abs(residuals[0]) > 1e-4
+
+
+@pytest.mark.parametrize("larger", [sp.Max, sp.Min])
+def test_the_positive_part_scales_as_its_argument(larger: Callable[..., sp.Expr]) -> None:
+    """max(λu, 0) = λ max(u, 0); max(u, 1) and max(u, u³) are not of one degree."""
+    t, x = coordinates("t x")
+    u = fields("u", (t, x))
+
+    def found(source: sp.Expr) -> list[str]:
+        return [str(s) for s in PDE(sp.Eq(u.diff(t), u.diff(x, 2) + source)).symmetries().scalings]
+
+    assert found(larger(u, 0)) == ["(u) → (λ u)"]
+    assert found(larger(0, 3 * u, -u)) == ["(u) → (λ u)"]
+    assert found(larger(u, 1)) == found(larger(u, u**3, 0)) == []
