@@ -37,11 +37,15 @@ MAX_PRODUCTS = 50_000
 
 
 def is_family(system: System, values: Mapping[Any, Any] | None = None) -> bool:
-    """Tell whether sizes or tensors are left open, so that the system stands for a family."""
+    """Tell whether sizes or tensors are left open, so that the system stands for a family.
+
+    Raises:
+        SymmetryError: a value is of the wrong kind, or there is no parameter of its name.
+    """
+    are_known = _sizes_are_known(system, values)  # first, as it reads the values and their names
     given = {key_name(k) for k in values or {}}
-    return any(
-        p.kind == "tensor" and p.name not in given for p in system.parameters
-    ) or not _sizes_are_known(system, values)
+    has_open = any(p.kind == "tensor" and p.name not in given for p in system.parameters)
+    return has_open or not are_known
 
 
 def jet_system(system: System, values: Mapping[Any, Any] | None = None) -> JetSystem:
@@ -93,13 +97,23 @@ class _Writer:
             )
         parameter = self.known[name]
         if parameter.kind == "size":
-            self.sizes[_size_symbol(name)] = _exact(value, name, ())
+            size = _exact(value, name, ())
+            if not size.is_Integer or size < 1:
+                raise SymmetryError(
+                    f"{name} is a positive integer, a number of components; got {value}; give one"
+                )
+            self.sizes[_size_symbol(name)] = size
         elif parameter.kind == "tensor":
             array = as_numpy(value) if is_tensor(value) else np.array(_listed(value), dtype=object)
             if array.ndim != len(parameter.shape):
                 raise SymmetryError(
                     f"coefficient {name!r} has {len(parameter.shape)} indices; got an array of "
                     f"shape {array.shape}; give numbers, or expressions where it varies in space"
+                )
+            if array.size == 0:
+                raise SymmetryError(
+                    f"coefficient {name!r} has at least one entry; got an array of shape "
+                    f"{array.shape}; give its entries, or leave it open"
                 )
             if array.size > MAX_PRODUCTS:
                 raise SymmetryError(

@@ -156,6 +156,18 @@ def test_a_family_takes_all_values_or_none() -> None:
     assert catalogue["eq9"].symmetries({"n": 3}).is_family
 
 
+@pytest.mark.parametrize("name", ["eq2", "eq3", "eq9"])
+def test_bad_values_of_a_family_are_told_as_those_of_one_system(name: str) -> None:
+    pde = catalogue[name]
+    with pytest.raises(SymmetryError, match=r"the parameters are .*; got a value for 'Z'"):
+        pde.symmetries({"Z": 1})
+    for size in (0, -1, 2.5, sp.Rational(1, 2)):
+        with pytest.raises(SymmetryError, match=f"n is a positive integer.*; got {size}; give"):
+            pde.symmetries({"n": size})
+    with pytest.raises(SymmetryError, match=r"'A' has at least one entry; got .*shape \(0, 0"):
+        pde.symmetries({"A": np.ones((0,) * len(pde.system.parameter("A").shape))})
+
+
 def test_symmetries_of_an_equation_load_no_torch() -> None:
     code = (
         "import sys, pdenet; s = pdenet.catalogue['kdv'].symmetries(); str(s);"
