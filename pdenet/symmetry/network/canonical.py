@@ -4,9 +4,13 @@
     O(n)                       n rows of weights become lower triangular, with a positive diagonal
     generalised permutations   a coefficient's slices have norm 1 and a positive sum of cubes
 
-Under permutations components are sorted by the sum of fourth powers of their slices. Which rows and which coefficient is decided by what no change of unknowns moves, neither that of the
-stage nor those of others: rows by angles of the column space, which is the same for C and C P;
-coefficients by the index rule alone. So P is unique, but for ties, which are reported.
+Under permutations components are sorted by the sum of fourth powers of their slices. Which rows and
+which coefficient is decided by what no change of unknowns moves, neither that of the stage nor
+those of others: rows by angles of the column space, which is the same for C and C P; coefficients
+by the index rule alone. So P is unique, but for ties, which are reported. Two of them are of whole
+forms: in Eq. (4), A_ij C_ik, the rows of A and of C share a factor that the equation leaves free,
+and P puts d⁻¹ into either, as norms are folded before or after; and coefficients that are 0, as a
+new network's closing ones are, fix nothing.
 """
 
 from __future__ import annotations
@@ -62,7 +66,7 @@ def canonical(model: Classifier) -> Canonical:
     Returns:
         A classifier of the same function in evaluation mode. Two classifiers that `transforms`
         makes of one another come to the same weights, up to rounding times cond(P), unless there
-        are ties. A common positive factor beside O(n) or signed permutations stays as it is.
+        are ties; there always are for Eq. (4), and for Eq. (5) as it is first drawn. A common positive factor beside O(n) or signed permutations stays as it is.
 
     Raises:
         SymmetryError: an equation has several fields, or a stage on which GL(n) acts has no n
@@ -114,7 +118,31 @@ def canonical_matrix(model: Classifier, stage: int, ties: list[str]) -> np.ndarr
             ties.append(f"stage {stage}: the sine of a row is within {margin:.1g} of its bound")
         return matrix_of(table[rows], shape, sign)
     (group,) = stage_group(model, stage).evaluation.values()
-    return _monomial(slices_of(model, stage, moved_by_others(model, stage)), group, n, stage, ties)
+    ties += _shared_factors(model, stage)
+    slices = slices_of(model, stage, moved_by_others(model, stage))
+    return _monomial(slices, group, n, stage, ties, _eps(model))
+
+
+def _shared_factors(model: Classifier, stage: int) -> list[str]:
+    """Return where several coefficients carry the free index, and could exchange factors of rows.
+
+    One that follows from P may come to either of them: to the norm, and with it to A when that is
+    folded, or to C where it was folded before.
+    """
+    _, reading = rule_of(model, stage)
+    letters = [letter for term in reading.terms for letter in term]
+    # What has one index, such as a bias, is told from a row of a matrix.
+    matrices = {slot.coefficient for letter in letters for slot in letter.slots if slot.place}
+    shared = {
+        tuple(dict.fromkeys(s.coefficient for s in letter.slots if s.coefficient in matrices))
+        for letter in letters
+        if letter.free is not None
+    }
+    return [
+        f"stage {stage}: rows of {' and '.join(names)} share a factor that nothing fixes"
+        for names in sorted(shared)
+        if len(names) > 1
+    ]
 
 
 def rows_of_stage(model: Classifier, stage: int, shape: str, n: int) -> tuple[np.ndarray, int]:
@@ -196,7 +224,7 @@ def moved_by_others(model: Classifier, stage: int) -> set[str]:
 
 
 def _monomial(
-    slices: Sequence[Slices], group: Group, n: int, stage: int, ties: list[str]
+    slices: Sequence[Slices], group: Group, n: int, stage: int, ties: list[str], eps: float
 ) -> np.ndarray:
     """Return u_π(j) = d_j v_j with d by norms and sums of cubes, π by sums of fourth powers."""
     scales = np.ones(n)
@@ -206,6 +234,8 @@ def _monomial(
             if one.exponent.size and (norms > 1e-6 * norms.max()).all():
                 scales = norms ** (-1.0 / float(one.exponent.size))
                 break
+        else:
+            ties.append(f"stage {stage}: no coefficient has a slice for each component's factor")
     if group.scales in ("any", "signs"):
         for one in slices:
             cubes = (one.table**3).sum(axis=1)
@@ -215,6 +245,8 @@ def _monomial(
                     ties.append(f"stage {stage}: a sum of cubes is {odd.min():.1g} of its terms")
                 scales = scales * np.sign(cubes)
                 break
+        else:
+            ties.append(f"stage {stage}: no coefficient has a slice for each component's sign")
     order = np.arange(n)
     if group.shape == "monomial":
         keys = []
@@ -225,10 +257,12 @@ def _monomial(
         if keys:
             order = np.argsort(keys[0], kind="stable")
             gap = float(np.diff(keys[0][order]).min()) if n > 1 else 1.0
-            if gap < 1e-9:
+            if gap < max(1e-9, TIE * eps):
                 ties.append(
                     f"stage {stage}: two components differ by {gap:.1g} in what they are sorted by"
                 )
+        elif n > 1:
+            ties.append(f"stage {stage}: no coefficient tells components apart for their order")
     made = np.zeros((n, n))
     made[order, np.arange(n)] = scales[order]
     return made

@@ -13,10 +13,20 @@ from pdenet.symmetry.network.canonical import canonical_matrix, prepared, rows_o
 from pdenet.symmetry.network.places import shape_of
 from pdenet.symmetry.network.pruning import logits_change, probes
 from pdenet.symmetry.network.stages import check_classifier
-from pdenet.symmetry.network.transform import transforms
+from pdenet.symmetry.network.transform import REFUSED_ERROR, transforms
 
 ROUNDINGS = 1e4
 """By how many rounding errors, times cond(P), weights may differ by default."""
+
+CLOSE = 1e-3
+"""The largest difference of weights of "same" by default, however ill-conditioned P is."""
+
+PROMISED = 200.0
+"""By how many rounding errors, times cond(P), `transform` promises to change logits at most."""
+
+AT_STAKE = 1e3
+"""cond(P) whose rounding alone is never taken for another function: up to it `transform` is silent.
+"""
 
 _CHANGES = ("folded_stages", "unit_rows", "name")
 
@@ -31,7 +41,8 @@ class Comparison:
         matrices: P by stage for "same", float64.
         residual: the largest difference of the second's weights from the first's in the unknowns
             found, relative to the largest entry of each tensor; infinite where none were found.
-        invariant: what all changes of unknowns leave alone and differs, for "none".
+        invariant: what all changes of unknowns leave alone, up to rounding, and differs, for
+            "none".
     """
 
     verdict: str
@@ -60,17 +71,23 @@ def same_function(
         a: a classifier.
         b: another one of the same architecture; folded norms and left out rows may differ.
         tolerance: the largest residual of "same", and the largest relative difference of logits
-            that is not taken for another function; by default 1e4 rounding errors times cond(P).
+            of "same" and the smallest of "none". By default the residual is at most 1e4 eps cond(P)
+            and 1e-3, and the difference at most 200 eps cond(P) and 1e-2; for "none" it passes
+            200 eps cond(P) with cond(P) ≥ 1000, which is 2.4e-2 in float32.
         images: pictures on which logits are compared; eight random ones by default.
 
     Returns:
         The verdict. P is found by least squares over all weights that one stage alone moves, under
         O(n) by the orthogonal Procrustes problem, and for generalised permutations by normal forms;
-        it is tried on all weights. Networks of one function that other symmetries make of one
+        it is tried on all weights, and logits are compared. Both are computed on float64 copies;
+        eps is that of the less exact model's own type, since its weights were rounded to it:
+        changes of cond(P) = 1000 alter logits by up to 2.4e-2 in float32, so that other functions
+        that differ by less may be "not found" there. `model.double()` before a change decides more.
+        Networks of one function that other symmetries make of one
         another, such as a permutation of what is hidden inside a block, are "not found".
 
     Raises:
-        SymmetryError: the architectures differ, or something is no classifier.
+        SymmetryError: the architectures differ, something is no classifier, or has no stages.
 
     Example:
         >>> import pdenet as pn
@@ -81,22 +98,29 @@ def same_function(
         >>> found.verdict, bool(np.allclose(found.matrices[2], p, atol=1e-3))
         ('same', True)
     """
-    check_classifier(a)
-    check_classifier(b)
+    for model in (a, b):
+        check_classifier(model)
+        _check_stages(model)
     _check_architectures(a, b)
     eps = max(torch.finfo(next(m.parameters()).dtype).eps for m in (a, b))
     # In float64, so that the weights' own rounding is all that is left.
     one, other = prepared(a).double(), prepared(b).double()
     matrices, residual, condition = _matrices(one, other)
-    allowed = ROUNDINGS * eps * condition if tolerance is None else tolerance
-    if residual <= allowed:
-        return Comparison("same", matrices, residual, "")
     pictures = probes(one, images, 0)
     change = logits_change(one, other, pictures)
-    if change > (ROUNDINGS * eps if tolerance is None else tolerance):
+    if tolerance is None:
+        close = min(ROUNDINGS * eps * condition, CLOSE)
+        alike = min(PROMISED * eps * condition, 10.0 * CLOSE)
+        # Up to a predicted error of 1e-3 `transform` acts: P of worse condition is none.
+        apart = PROMISED * min(eps * max(condition, AT_STAKE), REFUSED_ERROR)
+    else:
+        close = alike = apart = tolerance
+    if residual <= close and change <= alike:
+        return Comparison("same", matrices, residual, "")
+    if change > apart:
         words = (
             f"the logits of {len(pictures)} pictures differ by {change:.2g} of the largest, and no "
-            "change of unknowns moves logits"
+            f"change of unknowns moves logits by more than {apart:.1g}, its rounding"
         )
         return Comparison("none", {}, residual, words)
     return Comparison("not found", {}, residual, "")
@@ -137,6 +161,14 @@ def _matrix(one: Classifier, other: Classifier, stage: int) -> np.ndarray:
 
 def _numbers(model: Classifier) -> dict[str, torch.Tensor]:
     return {k: v.detach().double() for k, v in model.state_dict().items() if v.is_floating_point()}
+
+
+def _check_stages(model: Classifier) -> None:
+    if not len(model.stages):
+        raise SymmetryError(
+            "a classifier with stages was expected, whose unknowns can change; got one of its stem "
+            "and head alone; compare its logits, or keep at least one stage"
+        )
 
 
 def _check_architectures(a: Classifier, b: Classifier) -> None:

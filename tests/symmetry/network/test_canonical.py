@@ -15,7 +15,7 @@ from pdenet.symmetry.network.group import group
 from pdenet.symmetry.network.same import same_function
 from pdenet.symmetry.network.stages import stage_of
 from pdenet.symmetry.network.transform import transform, transforms
-from tests.symmetry.network.models import model_of, pictures
+from tests.symmetry.network.models import EQUATIONS, LAYOUT, model_of, pictures
 
 # GL(n) at all stages; positive permutations and O(n); O(n) with forms; the other shapes of Eq. (3).
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -154,3 +154,60 @@ def test_float32_weights_are_compared_to_their_own_rounding() -> None:
     assert found.verdict == "same"
     # eps of float32 times cond(P) and a hundred numbers' sums
     np.testing.assert_allclose(found.matrices[3], p, atol=1e-3)
+
+
+def of(equation: str, is_new: bool, **options: Any) -> pn.Classifier:
+    if not is_new:
+        return model_of(equation, **options)
+    torch.manual_seed(0)
+    return pn.catalogue[equation].to_classifier(3, layout=LAYOUT, **options).double().eval()
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["redrawn", "new"])
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_representatives_agree_or_ties_say_why_not(equation: str, is_new: bool) -> None:
+    given = of(equation, is_new, activation="none")
+    moved = transforms(given, group(given).random(np.random.default_rng(1), condition=30.0))
+    try:
+        first, second = canonical(given), canonical(moved)
+    except SymmetryError as error:  # Eq. (2) has no rows of its own, and says so
+        assert "independent rows" in str(error)
+        return
+    # The tolerance of the first test; an element of another representative differs by about 1.
+    assert first.ties or second.ties or gap(first.model, second.model) < 1e-10
+    if equation in ("eq3", "eq6"):
+        assert not first.ties
+
+
+def test_rows_of_eq_4_share_a_factor_and_new_coefficients_of_eq_5_fix_none() -> None:
+    assert any("share a factor" in tie for tie in canonical(of("eq4", False)).ties)
+    ties = canonical(of("eq5", True)).ties
+    assert any("no coefficient has a slice for each component's factor" in tie for tie in ties)
+
+
+def test_a_halved_head_is_another_function_in_float32_however_bad_p_is() -> None:
+    given = model_of("eq7", activation="none").float()
+    p = group(given)[3].random(np.random.default_rng(2), condition=900.0)
+    moved = transform(given, 3, p)
+    assert same_function(given, moved).verdict == "same"
+    with torch.no_grad():
+        moved.get_parameter("head.weight").mul_(0.5)
+    assert same_function(given, moved).verdict == "none"
+
+
+def test_logits_within_what_bad_changes_round_to_are_never_called_another_function() -> None:
+    """200 eps cond(P) of float32 and cond(P) = 1000 is 2.4e-2: below it nothing is known."""
+    given = prepared(model_of("eq7", activation="none").float())
+    for factor, verdict in ((1.01, "not found"), (1.1, "none")):
+        moved = prepared(given)
+        with torch.no_grad():
+            moved.get_parameter("head.weight").mul_(factor)
+            moved.get_parameter("head.bias").mul_(factor)
+        assert same_function(given, moved).verdict == verdict
+
+
+def test_a_stem_and_head_alone_have_no_unknowns_to_compare() -> None:
+    cut = pn.create_model("eq7_nows_x6_small", 5)
+    cut.prune_intermediate_layers((0,))
+    with pytest.raises(SymmetryError, match=r"with stages was expected.*stem"):
+        same_function(cut, cut)
