@@ -88,7 +88,12 @@ def lattice_symmetries(
             failed.update(made for h in words for made in (g @ h, h @ g))
     chosen, is_representation = representation(choices, jets.dimension, jets.num_components)
     made = {
-        g: LatticeSymmetry(g, jets.components, sp.ImmutableMatrix(m), is_action=is_representation)
+        g: LatticeSymmetry(
+            g,
+            jets.components,
+            sp.ImmutableMatrix(m),
+            is_action=is_representation or g.is_identity,  # the identity always acts
+        )
         for g, m in chosen.items()
     }
     for g, m in loose.items():

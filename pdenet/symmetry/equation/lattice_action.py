@@ -26,7 +26,7 @@ class LatticeSymmetry:
         matrix: M, exact; None for a family of equations, whose components stay as they are.
         coefficients: for a family, the coefficient (with a sign) that takes the place of each.
         is_action: whether the matrices of all elements are a representation, M(g h) = M(g) M(h);
-            else g acts up to the internal symmetries only.
+            else g acts up to the internal symmetries only, the identity apart, whose M is 1.
     """
 
     map: AxisMap

@@ -6,8 +6,8 @@ all systems of that form. A turn g takes each to another of them: with c = (A, B
     F_{K c}[u∘g⁻¹] = ± F_c[u]∘g⁻¹,
 
 where K exchanges coefficients of equal shape and changes signs; the components stay as they are.
-K is found by trying the exchanges; each term then ties the signs of its coefficients, which are
-linear equations over the field of two elements.
+K is found by trying the exchanges, none of them with a transpose; each term then ties the signs of
+its coefficients, which are linear equations over the field of two elements.
 
 Source: ours; compare Cohen & Welling (2016), Group Equivariant Convolutional Networks, where a
 turned kernel takes the place of the coefficients.
@@ -67,9 +67,8 @@ def family_lattice(
         for a, name in enumerate(names):
             (b,) = (k for k in range(len(names)) if chosen[g][a, k] != 0)
             table[name] = (names[b], int(chosen[g][a, b]))
-        return LatticeSymmetry(
-            g, system.field_names, coefficients=table, is_action=is_representation
-        )
+        is_action = is_representation or g.is_identity  # the identity always acts
+        return LatticeSymmetry(g, system.field_names, coefficients=table, is_action=is_action)
 
     def part(time: int) -> Found[LatticeSymmetry]:
         of_time = group if time > 0 else tuple(replace(g, time=-1) for g in group)
@@ -196,7 +195,7 @@ class _Search:
         return ties
 
     def reason(self, g: AxisMap) -> str:
-        """Name a term that no exchange of coefficients matches."""
+        """Name a term that no renaming of coefficients matches, signs included."""
         functions = self._open_functions(g)
         if functions:
             return f"{functions[0]} stands for any function; give it an expression in values="
@@ -206,8 +205,8 @@ class _Search:
                 image = self.image(g, same, info, term)
                 if self._read(info, image) != (term,):
                     before = text(self.system.expression(term))
-                    return f"{before} becomes {text(image)}, and no exchange of coefficients helps"
-        return "no exchange of coefficients was found"
+                    return f"{before} becomes {text(image)}, and no renaming of coefficients helps"
+        return "no renaming of coefficients was found"
 
 
 def _split(term: Term) -> tuple[Term, sp.Expr]:
