@@ -66,7 +66,8 @@ def canonical(model: Classifier) -> Canonical:
     Returns:
         A classifier of the same function in evaluation mode. Two classifiers that `transforms`
         makes of one another come to the same weights, up to rounding times cond(P), unless there
-        are ties; there always are for Eq. (4), and for Eq. (5) as it is first drawn. A common positive factor beside O(n) or signed permutations stays as it is.
+        are ties; there always are for Eq. (4), and for Eq. (5) as it is first drawn. A common
+        positive factor beside O(n) or signed permutations stays as it is.
 
     Raises:
         SymmetryError: an equation has several fields, or a stage on which GL(n) acts has no n

@@ -148,6 +148,42 @@ def parallel_groups(left: np.ndarray, right: np.ndarray, cut: float) -> tuple[tu
     return tuple(made)
 
 
+def keeping_pairs(left: np.ndarray, right: np.ndarray, cut: float) -> np.ndarray:
+    """Return for which j and p the column x = e_p + a e_j solves (1), whatever a is.
+
+    For each direction a_j and a_p are parallel or c_j and c_p are, where 0 is parallel to all. A
+    slice that is 0 makes more of them than (2) shows: next to it the rank-one matrices are no
+    smooth surface.
+
+    Args:
+        left: columns a_j, shape `(direction, row, n)`.
+        right: rows c_j, shape `(direction, n, column)`.
+        cut: the largest sine that counts as 0.
+
+    Returns:
+        bool, symmetric, shape `(n, n)`.
+    """
+    sines = np.stack([_sines(_reduced(v)) for v in (left, right.swapaxes(1, 2))])
+    near = sines <= cut
+    return np.asarray((near | near.swapaxes(2, 3)).any(axis=0).all(axis=0))
+
+
+def is_rank_one(left: np.ndarray, right: np.ndarray, cut: float) -> bool:
+    """Tell whether every x solves (1): the slices that are not 0 have parallel factors.
+
+    Args:
+        left: columns a_j, shape `(direction, row, n)`.
+        right: rows c_j, shape `(direction, n, column)`.
+        cut: the largest sine that counts as 0.
+    """
+    for a, c in zip(left, right, strict=True):
+        live = a.any(axis=0) & c.any(axis=1)
+        both = (a[None, :, live], c[live].T[None])
+        if not any((_sines(_reduced(v)) <= cut).all() for v in both):
+            return False
+    return True
+
+
 def _sines(columns: np.ndarray) -> np.ndarray:
     """Return |Π_p v_j| / |v_j|, the sine of an angle, shape `(direction, j, p)`; 0 for v_j = 0."""
     n = columns.shape[2]

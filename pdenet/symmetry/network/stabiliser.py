@@ -10,6 +10,8 @@ tensors more than scalings and permutations of the unknowns keep it factorised. 
 - Eq. (4): the same with rows of P⁻¹, and with (A^a_ij)_{a,j} stacked for the one C.
 - Eq. (5): P does just when it commutes with the grouping of equal rows (C^a_jk)_{a,k}.
 - Eqs. (2), (7), (9): every P, since each index of the state stands on a coefficient of its own.
+- Where a column of A^a or a row of C^a is 0 the P that keep Eq. (3) or (4) need be no group, but a
+  union of planes: e_p + a e_j is then a column for any j. They are told by a caveat.
 - other forms, such as Eq. (6): numerically; see `parametrised`. Eq. (6) with random coefficients
   has n dimensions for n ≥ 4, all 4 for n = 2, and for n = 3, to first order, 6: the three fluxes
   u_j C_jk u_k span a net of conics, which holds a whole curve of products of two linear forms.
@@ -31,7 +33,7 @@ from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.products import STACK
 from pdenet.symmetry.network.bilinear import Part, caveats, parts
 from pdenet.symmetry.network.gaps import Gap, decide
-from pdenet.symmetry.network.hadamard import defect, tangent
+from pdenet.symmetry.network.hadamard import defect, is_rank_one, keeping_pairs, tangent
 from pdenet.symmetry.network.parametrised import Form
 
 # Random elements of the algebra whose exponentials are tried: one would do, for what is no group
@@ -60,11 +62,11 @@ class Stabiliser:
         finite_dimension: that of the largest group found whose elements keep the form exactly;
             `dimension` where `is_group`, else at least this.
         is_group: whether exp(X) keeps the form for all these X, and they are closed under
-            commutators, by trying random ones.
+            commutators, by trying random ones; and no others are known that keep it.
         defect: by how much the worst of those breaks it: 0 to rounding, or of the order of |X|².
         groups: indices that mix freely, GL(m) on m of them; what mixes otherwise is not among them.
         gap: how the dimension was decided.
-        caveats: what the coefficients do not show of the block.
+        caveats: what the coefficients do not show of the block, and what these X do not of P.
     """
 
     size: int
@@ -86,7 +88,7 @@ class Stabiliser:
     @property
     def is_trivial(self) -> bool:
         """Tell whether there are the n scalings and no more."""
-        return self.dimension == self.size
+        return self.dimension == self.size and self.is_group
 
     def __str__(self) -> str:
         n = self.size
@@ -101,6 +103,11 @@ class Stabiliser:
             lines += [f"  mixed freely: {', '.join(map(str, group))}" for group in self.groups]
         if self.is_group:
             lines.append(f"  a group: exp(X) keeps the form to {self.defect:.1e}")
+        elif self.finite_dimension == self.dimension:
+            lines.append(
+                f"  a group of {self.finite_dimension} dimensions keeps the form to "
+                f"{self.defect:.1e}, and others do that are no group with it"
+            )
         else:
             lines.append(
                 f"  to first order only: exp(X) breaks the form by {self.defect:.1e}; a group of "
@@ -156,16 +163,13 @@ def stabiliser(
         return _of_slices(*_checked(source, equation), equation, tol)
     found = parts(source)
     made = _of_block(source, found, tol)
-    return Stabiliser(**{**vars(made), "caveats": caveats(source, found)})
+    return Stabiliser(**{**vars(made), "caveats": made.caveats + caveats(source, found)})
 
 
 def _of_block(block: PDEBlock, found: Sequence[Part], tol: float | None) -> Stabiliser:
     n = block.in_channels
     if all(part.is_free for part in found):
-        basis = np.eye(n * n).reshape(-1, n, n)
-        gap = Gap(n * n, 0.0, 1.0, float(np.finfo(float).eps))
-        every = (tuple(range(n)),)
-        return Stabiliser(n, _name(block), n * n, basis, n * n, True, 0.0, every, gap)
+        return _everything(n, _name(block))
     if len(found) == 1 and found[0].kind == "advective":
         (part,) = found
         (derived, plain) = part.derived, part.plain
@@ -202,7 +206,33 @@ def _of_slices(left: np.ndarray, right: np.ndarray, equation: int, tol: float | 
         columns = change if equation == 3 else np.linalg.inv(change).T
         return defect(left, right, columns)
 
-    return _closed(n, f"Eq. ({equation})", basis, found.groups, found.gap, breaks)
+    name = f"Eq. ({equation})"
+    if is_rank_one(left, right, found.gap.cut):
+        return _everything(n, name)
+    pairs = keeping_pairs(left, right, found.gap.cut) & ~np.eye(n, dtype=bool)
+    shown = np.abs(found.basis).max(axis=0) > 0.0
+    more = [(int(j), int(p)) for j, p in np.argwhere(pairs & ~shown)]
+    return _closed(n, name, basis, found.groups, found.gap, breaks, _union(more, equation))
+
+
+def _union(more: Sequence[tuple[int, int]], equation: int) -> tuple[str, ...]:
+    """Say which P = 1 + a E_jp keep a form besides those of the algebra."""
+    if not more:
+        return ()
+    which = "P" if equation == 3 else "P⁻ᵀ"
+    listed = ", ".join(f"({j}, {p})" for j, p in more[:4]) + (", …" if more[4:] else "")
+    text = (
+        f"columns or rows that are 0 let {which} = 1 + a E_jp keep the form too, by itself, for "
+        f"(j, p) = {listed}: all that do are a union of planes, of more dimensions, and no group"
+    )
+    return (text,)
+
+
+def _everything(n: int, name: str) -> Stabiliser:
+    """Return the answer where every P keeps a form."""
+    basis = np.eye(n * n).reshape(-1, n, n)
+    gap = Gap(n * n, 0.0, 1.0, float(np.finfo(float).eps))
+    return Stabiliser(n, name, n * n, basis, n * n, True, 0.0, (tuple(range(n)),), gap)
 
 
 def _of_rows(rows: np.ndarray, tol: float | None) -> Stabiliser:
@@ -251,8 +281,9 @@ def _closed(
     groups: tuple[tuple[int, ...], ...],
     gap: Gap,
     breaks: Defect,
+    others: tuple[str, ...] = (),
 ) -> Stabiliser:
-    """Try whether the algebra is that of a group."""
+    """Try whether the algebra is that of a group, and of all P if there are no others."""
     generator = np.random.default_rng(0)
     worst = 0.0
     for weights in generator.normal(size=(_DRAWS, len(basis))):
@@ -261,11 +292,12 @@ def _closed(
         worst = max(worst, breaks(scipy.linalg.expm(x / np.linalg.norm(x))))
     # What is taken for zero breaks the form by as much.
     allowed = max(_KEPT, 100.0 * gap.zero)
-    is_group = worst <= allowed and outside_span(basis, generator) <= allowed
+    is_closed = worst <= allowed and outside_span(basis, generator) <= allowed
     counts = [len(group) for group in groups]
     finite = n - sum(counts) + sum(m * m for m in counts)
-    finite = len(basis) if is_group else min(finite, len(basis))
-    return Stabiliser(n, equation, len(basis), basis, finite, is_group, worst, groups, gap)
+    finite = len(basis) if is_closed else min(finite, len(basis))
+    is_group = is_closed and not others
+    return Stabiliser(n, equation, len(basis), basis, finite, is_group, worst, groups, gap, others)
 
 
 def outside_span(basis: np.ndarray, generator: np.random.Generator) -> float:

@@ -365,7 +365,9 @@ def test_eq4_may_be_given_as_two_coefficients() -> None:
 
 
 def test_eq4_mixes_rows_of_the_inverse_not_columns() -> None:
-    """Where equation i vanishes, A^a_ij = 0, it may be added to every other, and none to it.
+    """Where equation i vanishes, A^a_ij = 0, it may be added to every other at once.
+
+    One other may be added to it instead, and not two, so that all together are no group.
 
     In Eq. (3) with a_j = 0 it is the unknown j whose row of P is free.
     """
@@ -373,13 +375,15 @@ def test_eq4_mixes_rows_of_the_inverse_not_columns() -> None:
     a[:, 3, :] = 0.0
     found = stabiliser((a, c[0]), equation=4)
     assert found.dimension == 4 + 3 == dimension_by_jacobian(eq4, as_tensors(a, c[0]))
-    assert found.is_group
+    assert not found.is_group
+    assert found.finite_dimension == found.dimension
     entries = {tuple(map(int, place)) for x in found.basis for place in np.argwhere(x)}
     assert entries == {(r, r) for r in range(4)} | {(r, 3) for r in range(3)}
     a, c = drawn(2, 4, seed=20)
     a[:, :, 3] = 0.0
     found = stabiliser((a, c))
-    assert found.is_group
+    assert not found.is_group
+    assert found.finite_dimension == found.dimension
     entries = {tuple(map(int, place)) for x in found.basis for place in np.argwhere(x)}
     assert entries == {(r, r) for r in range(4)} | {(3, p) for p in range(3)}
 
@@ -428,3 +432,49 @@ def test_what_has_no_stabiliser_is_refused() -> None:
         stabiliser(pn.PDEBlock(pn.catalogue["eq6"], 32))
     with pytest.raises(pn.SymmetryError, match="4 → 8 channels"):
         stabiliser(pn.PDEBlock(pn.catalogue["eq3"], 4, 8))
+
+
+# -- slices that are 0 --------------------------------------------------------------------------
+
+
+def ranks(a: Array, c: Array, p: Array) -> int:
+    """The largest rank of A diag(x) C over directions and columns x of P, by NumPy alone."""
+    made = [
+        np.linalg.matrix_rank(d * x @ e, tol=1e-9) for d, e in zip(a, c, strict=True) for x in p.T
+    ]
+    return int(max(made))
+
+
+@pytest.mark.parametrize("where", ["a row of C", "a column of A"])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_slice_of_zeros_makes_the_symmetries_a_union_that_is_no_group(
+    directions: int, where: str
+) -> None:
+    a, c = drawn(directions, 4, seed=0)
+    if where == "a row of C":
+        c[:, 3] = 0.0
+    else:
+        a[:, :, 3] = 0.0
+    found = stabiliser((a, c))
+    one, two = np.eye(4), np.eye(4)
+    one[0, 3], two[1, 3] = 0.7, 0.7
+    # Each keeps the form; neither column is in the algebra, and both together break it.
+    assert ranks(a, c, one) == ranks(a, c, two) == 1
+    assert ranks(a, c, one @ two) == 2
+    assert not found.is_group
+    assert found.finite_dimension == 7  # scalings, and index 3 added to the three others
+    assert "(0, 3)" in found.caveats[0]
+    assert "union of planes" in found.caveats[0]
+    assert "no group" in str(found)
+    # What is said to be a group does keep the form.
+    x = np.tensordot(np.random.default_rng(0).normal(size=7), found.basis, 1)
+    assert ranks(a, c, scipy.linalg.expm(x / np.linalg.norm(x))) == 1
+
+
+def test_one_slice_that_is_not_zero_lets_every_change_keep_the_form() -> None:
+    a, c = drawn(2, 4, seed=0)
+    c[:, 1:] = 0.0
+    assert ranks(a, c, np.random.default_rng(0).normal(size=(4, 4))) == 1
+    found = stabiliser((a, c))
+    assert (found.dimension, found.finite_dimension, found.is_group) == (16, 16, True)
+    assert found.is_everything
