@@ -24,6 +24,7 @@ from pdenet.symmetry.groups import Group
 from pdenet.symmetry.indices import Rule
 from pdenet.symmetry.network.copies import copied, folded_copy
 from pdenet.symmetry.network.limits import Limit, limits_around, limits_in_training
+from pdenet.symmetry.network.reading import Reading
 from pdenet.symmetry.network.stages import (
     check_classifier,
     label,
@@ -41,18 +42,20 @@ class StageGroup:
         stage: the number, from 1.
         fields: the fields of the state, which share its channels equally.
         width: the number of components of each.
-        training: for each field the group of its P with all batch norms as they are: the change is
-            exact in training mode too, but for the ε of norms behind derivatives.
-        evaluation: the same with norms folded that are in the way.
+        training: for each field the group of its P that leaves training mode as it is too.
+        kept: that of evaluation mode with all batch norms as they are.
+        evaluation: that of evaluation mode with norms folded that are in the way.
         equal: sets of fields with one P.
         moving: sets of fields whose generalised permutations move components alike.
-        limits: what limits the group in training and, folded, in evaluation.
+        limits: what limits the group of evaluation mode.
+        training_limits: what limits that of training mode.
     """
 
     stage: int
     fields: tuple[str, ...]
     width: int
     training: Mapping[str, Group]
+    kept: Mapping[str, Group]
     evaluation: Mapping[str, Group]
     equal: tuple[frozenset[str], ...]
     moving: tuple[frozenset[str], ...]
@@ -93,10 +96,12 @@ class StageGroup:
         lines = []
         for name in self.fields:
             of = f" of {name}" if len(self.fields) > 1 else ""
-            group, kept = self.evaluation[name], self.training[name]
+            group, kept = self.evaluation[name], self.kept[name]
             head = f"stage {self.stage} ({self.width} components{of}): {group.name(self.width)}"
             if kept != group:
                 head += f"; with its batch norms as they are {kept.name(self.width)}"
+            if self.training[name] != kept:
+                head += f"; in training mode {self.training[name].name(self.width)}"
             lines.append(head)
         lines += [
             f"  one P for {', '.join(sorted(fields))}" for fields in self.equal if len(fields) > 1
@@ -158,38 +163,31 @@ def group(model: Classifier) -> ModelGroup:
         stage 2 (32 components): GL(32)
     """
     check_classifier(model)
-    numbers = range(1, len(model.stages) + 1)
-    folded = folded_copy(copied(model), *numbers)
-    return ModelGroup(tuple(stage_group(model, k, folded) for k in numbers))
+    return ModelGroup(tuple(stage_group(model, k) for k in range(1, len(model.stages) + 1)))
 
 
-def stage_group(model: Classifier, number: int, folded: Classifier | None = None) -> StageGroup:
-    """Return the group of one stage; see `group`.
-
-    Args:
-        model: a classifier.
-        number: the number of the stage, from 1.
-        folded: a copy of it whose stage is folded, where there is one already.
-    """
+def stage_group(model: Classifier, number: int) -> StageGroup:
+    """Return the group of one stage; see `group`."""
     stage = stage_of(model, number)
-    rule, _ = rule_of(model, number)
-    if folded is None:
-        folded = folded_copy(copied(model), number)
+    rule, reading = rule_of(model, number)
+    # Its own norms alone, as `transform` does: what others' leave is another group.
+    folded = folded_copy(copied(model), number)
     folded_rule, _ = rule_of(folded, number)
     fields, width = state_of(stage)
-    training, training_limits = stage_groups(model, number, rule, is_training=True)
-    evaluation, limits = stage_groups(model, number, folded_rule, is_training=False)
+    kept, _ = stage_groups(model, number, rule)
+    training, training_limits = stage_groups(model, number, rule, reading)
+    evaluation, limits = stage_groups(model, number, folded_rule)
     equal, moving = (
         tuple(frozenset(f for f in fields if label(number, f) in one) for one in many)
         for many in (folded_rule.equal, rule.moving)
     )
     return StageGroup(
-        number, fields, width, training, evaluation, equal, moving, limits, training_limits
+        number, fields, width, training, kept, evaluation, equal, moving, limits, training_limits
     )
 
 
 def stage_groups(
-    model: Classifier, number: int, rule: Rule, is_training: bool
+    model: Classifier, number: int, rule: Rule, training: Reading | None = None
 ) -> tuple[dict[str, Group], tuple[Limit, ...]]:
     """Return the group of each field of a stage as the model is, and what limits it.
 
@@ -197,7 +195,7 @@ def stage_groups(
         model: a classifier.
         number: the number of the stage.
         rule: that of its blocks.
-        is_training: whether what acts in training mode alone limits it too.
+        training: what was read of it, where what acts in training mode alone limits it too.
     """
     fields, _ = state_of(stage_of(model, number))
     groups = {name: rule.groups[label(number, name)] for name in fields}
@@ -206,9 +204,9 @@ def stage_groups(
         for name in fields
         if label(number, name) in rule.reasons
     }
-    around = limits_around(model, number) + (
-        limits_in_training(model, number) if is_training else []
-    )
+    around = limits_around(model, number)
+    if training is not None:
+        around += limits_in_training(model, number, training)
     for limit in around:
         groups = {name: one & limit.group for name, one in groups.items()}
     return groups, (*(Limit("its blocks", one, why) for why, one in reasons.items()), *around)

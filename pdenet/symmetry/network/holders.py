@@ -97,6 +97,12 @@ class Channels:
     uses: tuple[Use, ...]
     field: str
 
+    @property
+    def divides(self) -> bool:
+        """Tell whether it divides by the spread of an input that takes factors."""
+        norm = self.module.norm if isinstance(self.module, Directions) else self.module
+        return bool(self.uses) and is_norm(norm)
+
     def change(self, changes: dict[str, Change]) -> None:
         """Move the channels, and let them undo the factors that their input now has.
 

@@ -9,6 +9,7 @@ from torch import nn
 from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.symmetry.groups import IDENTITY, ORTHOGONAL, Group
+from pdenet.symmetry.network.reading import Reading
 from pdenet.symmetry.network.stages import stage_of
 
 POSITIVE = Group("monomial", "positive")
@@ -73,9 +74,13 @@ def _of_head(model: Classifier) -> list[Limit]:
     return []
 
 
-def limits_in_training(model: Classifier, number: int) -> list[Limit]:
-    """Return what limits it in training mode alone."""
+def limits_in_training(model: Classifier, number: int, reading: Reading) -> list[Limit]:
+    """Return what limits it in training mode alone, with all batch norms as they are."""
+    limits = []
+    if any(channels.divides for channels in reading.channels):
+        why = "the ε that they add to variances does not change with factors"
+        limits.append(Limit("batch norms of derivatives", SIGNED, why))
     if number == len(model.stages) and model.drop_rate:
         why = "dropout leaves components out (permuted, it does so with the same probability)"
-        return [Limit("dropout", Group("monomial"), why)]
-    return []
+        limits.append(Limit("dropout", Group("monomial"), why))
+    return limits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 
 import torch
@@ -36,7 +37,12 @@ def stage_of(model: Classifier, number: int) -> Stage:
         SymmetryError: there is none.
     """
     count = len(model.stages)
-    if isinstance(number, bool) or number not in range(1, count + 1):
+    if not count:
+        raise SymmetryError(
+            "a classifier with stages was expected; got one pruned to its stem; make it anew"
+        )
+    is_number = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+    if not is_number or number not in range(1, count + 1):
         raise SymmetryError(
             f"stages are counted from 1 to {count}; got {number!r}; name one of them"
         )

@@ -10,6 +10,7 @@ The difference of the logits is rounding alone: weights are computed in float64 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -32,7 +33,7 @@ from pdenet.symmetry.network.reading import Reading
 from pdenet.symmetry.network.stages import check_classifier, label, rule_of, stage_of, state_of
 
 WARNED_CONDITION = 1e3
-"""A condition number above which a change is warned of: three digits go."""
+"""A condition number above which a change is warned of."""
 
 REFUSED_ERROR = 1e-3
 """A predicted relative error above which a change is refused."""
@@ -49,17 +50,19 @@ def transform(model: Classifier, stage: int, matrix: object) -> Classifier:
 
     Returns:
         A copy with parameters of its own, in the same mode and of the same dtype and device. In
-        evaluation mode its logits are the same up to rounding, at most 200 eps cond(P) of the
-        largest. Batch norms are folded only where P needs it: they are not for an element of
-        `group(model)[stage].training`, which leaves the function in training mode as well, up to
-        the ε of norms behind derivatives where P has other numbers than ±1.
+        evaluation mode its logits are the same up to rounding: at most 200 eps cond(P)^k of the
+        largest, where k is the number of places at which one coefficient takes P or P⁻¹: 1 for Eq.
+        (7), 3 for the A_ijk of Eq. (2), and 0 for a generalised permutation, which mixes nothing.
+        Batch norms are folded only where P needs it: not for an element of
+        `group(model)[stage].kept`. An element of `.training` leaves training mode as it is, too.
 
     Raises:
-        SymmetryError: P is no element of the group, singular, of the wrong size, or so
-            ill-conditioned that the predicted error cond(P) eps passes 1e-3.
+        SymmetryError: P is no element of the group, singular, of the wrong size, so ill-conditioned
+            that the predicted error cond(P)^k eps passes 1e-3, or so large or small that numbers of
+            the model's dtype would overflow.
 
     Warns:
-        SymmetryWarning: cond(P) is above 1e3.
+        SymmetryWarning: cond(P) is above 1e3, or the predicted error above 1e-4.
 
     Example:
         >>> import pdenet as pn
@@ -71,19 +74,19 @@ def transform(model: Classifier, stage: int, matrix: object) -> Classifier:
         True
     """
     check_classifier(model)
-    stage_of(model, stage)
     blocks = _blocks(model, stage, matrix)
     made = copied(model)
     rule, reading = rule_of(made, stage)
-    groups, limits = stage_groups(made, stage, rule, is_training=True)
+    groups, limits = stage_groups(made, stage, rule)
     fault = _fault(stage, rule, groups, blocks)
     if fault:
         fold_stages(made, [stage])
         rule, reading = rule_of(made, stage)
-        groups, limits = stage_groups(made, stage, rule, is_training=False)
+        groups, limits = stage_groups(made, stage, rule)
         fault = _fault(stage, rule, groups, blocks)
     if fault:
         raise _refusal(stage, groups, limits, blocks, fault)
+    _check_digits(made, stage, rule, blocks)
     _act(made, stage, rule, reading, blocks)
     return made
 
@@ -113,7 +116,7 @@ def transforms(model: Classifier, matrices: Mapping[int, object] | Sequence[obje
     """
     check_classifier(model)
     if not isinstance(matrices, Mapping):
-        given = list(matrices)
+        given = list(matrices) if isinstance(matrices, Sequence | np.ndarray) else []
         if len(given) != len(model.stages):
             raise SymmetryError(
                 f"a matrix or None for each of the {len(model.stages)} stages was expected; got "
@@ -135,11 +138,16 @@ def _blocks(model: Classifier, number: int, matrix: object) -> dict[str, np.ndar
         matrix = matrix.detach().double().cpu().numpy()
     fields, width = state_of(stage_of(model, number))
     count = len(fields)
-    shape = np.shape(matrix) if isinstance(matrix, np.ndarray | list | tuple) else ()
-    if count > 1 and shape == (width, width):
+    if count > 1 and isinstance(matrix, np.ndarray) and matrix.shape == (width, width):
         matrix = np.kron(np.eye(count), checked(matrix, width))
     whole = checked(matrix, count * width, f"P of stage {number}")
-    _check_condition(model, number, whole)
+    condition = np.linalg.cond(whole)
+    # A matrix whose singular values span more than float64 holds has no inverse here.
+    if not np.isfinite(condition) or condition > 0.1 / np.finfo(np.float64).eps:
+        raise SymmetryError(
+            f"P of stage {number} is invertible; got a singular matrix, cond(P) = {condition:.3g}; "
+            f"draw one by group(model)[{number}].random(rng)"
+        )
     made = {}
     for k, name in enumerate(fields):
         here = slice(k * width, (k + 1) * width)
@@ -154,30 +162,44 @@ def _blocks(model: Classifier, number: int, matrix: object) -> dict[str, np.ndar
     return made
 
 
-def _check_condition(model: Classifier, number: int, matrix: np.ndarray) -> None:
-    condition = float(np.linalg.cond(matrix))
-    eps = torch.finfo(next(model.parameters()).dtype).eps
-    # A matrix whose singular values span more than float64 holds has no inverse here.
-    if not np.isfinite(condition) or condition > 0.1 / np.finfo(np.float64).eps:
-        raise SymmetryError(
-            f"P of stage {number} is invertible; got a singular matrix, cond(P) = "
-            f"{condition:.3g}; draw one by group(model)[{number}].random(rng)"
-        )
-    predicted = condition * eps
+def _check_digits(
+    model: Classifier, number: int, rule: Rule, blocks: Mapping[str, np.ndarray]
+) -> None:
+    """Refuse matrices that would lose too many digits, or make numbers too large."""
+    kind = torch.finfo(next(model.parameters()).dtype)
+    name = str(kind.dtype)
+    condition, power = 1.0, 0
+    for field, matrix in blocks.items():
+        sizes = np.linalg.svd(matrix, compute_uv=False)
+        # Weights take P or P⁻¹ twice at most, and batch norms squares; one in a thousand digits
+        # of the exponent is left to what the weights were.
+        bound = float(kind.max) ** 0.3
+        if not (1.0 / bound <= sizes[-1] and sizes[0] <= bound):
+            raise SymmetryError(
+                f"P of stage {number} has singular values from {1.0 / bound:.1g} to {bound:.1g}, "
+                f"so that weights in {name} stay finite; got {sizes[-1]:.3g} to {sizes[0]:.3g}; "
+                "scale it"
+            )
+        condition = max(condition, float(sizes[0] / sizes[-1]))
+        if rule.groups[label(number, field)].shape == "general":
+            taken = Counter(slot.coefficient for slot in rule.variances)
+            power = max([power, *taken.values()])
+    predicted = condition**power * float(kind.eps)
+    what = "cond(P)" if power < 2 else f"cond(P)^{power}"
     if predicted > REFUSED_ERROR:
         raise SymmetryError(
-            f"P of stage {number} is well-conditioned; got cond(P) = {condition:.3g}, by "
-            f"which logits would change by up to {predicted:.1g} of the largest in "
-            f"{str(next(model.parameters()).dtype).removeprefix('torch.')}; take another P, or "
-            "model.double()"
+            f"P of stage {number} is well-conditioned; got cond(P) = {condition:.3g}, by which "
+            f"logits would change by some {what} eps = {predicted:.1g} of the largest in {name}; "
+            "take another P, or model.double()"
         )
-    if condition > WARNED_CONDITION:
+    if condition > WARNED_CONDITION or predicted > 0.1 * REFUSED_ERROR:
+        loss = f"logits may change by some {what} eps = {predicted:.1g} of the largest"
+        if not power:
+            loss = "weights will differ in size by as much"
         warnings.warn(
-            f"cond(P) = {condition:.3g} of stage {number}: logits may change by some "
-            f"{predicted:.1g} of the largest; a condition number below {WARNED_CONDITION:g} loses "
-            "less",
+            f"cond(P) = {condition:.3g} of stage {number}: {loss}; choose a smaller one",
             SymmetryWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 

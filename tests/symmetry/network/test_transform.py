@@ -8,6 +8,7 @@ from typing import Any  # options of a classifier
 
 import numpy as np
 import pytest
+import sympy as sp
 import torch
 from torch import nn
 
@@ -17,6 +18,7 @@ from pdenet.symmetry.groups import Group
 from pdenet.symmetry.network.copies import copied, folded_copy
 from pdenet.symmetry.network.group import group
 from pdenet.symmetry.network.transform import transform, transforms
+from tests.network.convnet.test_fusing import A, i, j, k, t, u, x
 from tests.symmetry.network.models import (
     EQUATIONS,
     LAYOUT,
@@ -59,7 +61,10 @@ def check_every_stage(model: pn.Classifier, condition: float) -> None:
             rng = np.random.default_rng(stage)
             matrix = found[stage].random(rng, condition, training)
             moved = transform(model, stage, matrix)
-            assert_same_function(model, moved, np.linalg.cond(matrix))
+            # Eq. (2)'s A_ijk takes P three times, A_ij of a linear term twice.
+            assert_same_function(model, moved, np.linalg.cond(matrix) ** 3)
+            kept = found[stage].kept.values()
+            assert moved.folded_stages == () or any(one.fault(matrix) for one in kept)
             assert moved.folded_stages == () or not training
             if np.abs(matrix - np.eye(len(matrix))).max() > 0.1:
                 assert_moved(model, moved)
@@ -95,7 +100,7 @@ def test_the_function_stays_at_every_condition_and_all_stages_at_once(condition:
             matrices = found.random(np.random.default_rng(seed), condition)
             moved = transforms(model, matrices)
             assert moved.folded_stages == (1, 2, 3)
-            # Three changes of this condition one after another.
+            # Three changes of this condition one after another, each coefficient taking one P.
             assert_same_function(model, moved, 3 * condition)
             assert_moved(model, moved)
 
@@ -129,8 +134,11 @@ def test_a_model_of_the_size_of_resnet50_in_float32(name: str, options: dict[str
 def test_signed_and_positive_permutations_leave_training_mode_as_it_is(equation: str) -> None:
     """Batch statistics move with their components; no ε is felt where numbers are ±1."""
     model = model_of(equation)
+    behind_derivatives = equation != "eq7"  # whose norms stand behind hidden products
+    for found in group(model_of(equation, activation="none")).stages:
+        assert (found.training["u"] <= SIGNS) == behind_derivatives
     for stage in (1, 2, 3):
-        matrix = group(model)[stage].random(np.random.default_rng(stage), 1.0, training=True)
+        matrix = group(model)[stage].random(np.random.default_rng(stage), 9.0, training=True)
         moved = transform(model, stage, matrix)
         assert logits(model.train()).shape == (2, 3)
         one, other = logits(model.train()), logits(moved.train())
@@ -257,6 +265,8 @@ def test_matrices_that_are_no_changes_of_unknowns_are_refused_by_name_and_number
         (3, "P", r"real matrix of shape \(16, 16\); got str"),
         (3, None, r"real matrix|shape"),
         (3, np.eye(16) * 1j, r"real matrix"),
+        (3, [[1], [2, 3]], r"real matrix"),
+        (1.0, np.eye(4), r"from 1 to 3; got 1.0"),
         (4, np.eye(16), r"from 1 to 3; got 4"),
         (0, np.eye(16), r"from 1 to 3; got 0"),
         (True, np.eye(16), r"from 1 to 3; got True"),
@@ -269,23 +279,89 @@ def test_matrices_that_are_no_changes_of_unknowns_are_refused_by_name_and_number
             transform(model, stage, matrix)
     with pytest.raises(SymmetryError, match=r"pdenet.Classifier was expected; got Linear"):
         transform(nn.Linear(3, 3), 1, np.eye(3))  # type: ignore[arg-type]
-    with pytest.raises(SymmetryError, match=r"each of the 3 stages"):
-        transforms(model, [np.eye(4)])
+    for few in ([np.eye(4)], None, 3):
+        with pytest.raises(SymmetryError, match=r"each of the 3 stages"):
+            transforms(model, few)  # type: ignore[arg-type]
+    model.prune_intermediate_layers([0])
+    with pytest.raises(SymmetryError, match=r"pruned to its stem"):
+        transform(model, 1, np.eye(4))
+
+
+@pytest.mark.parametrize("equation", ["eq2", "eq7"])
+def test_the_error_grows_with_as_many_powers_of_the_condition_as_a_coefficient_takes_matrices(
+    equation: str,
+) -> None:
+    """Measured over conditions; A_ijk of Eq. (2) takes P three times, those of Eq. (7) once."""
+    model = model_of(equation, activation="none", stem_projection=True)
+    power = {"eq2": 3, "eq7": 1}[equation]
+    expected = logits(model)
+    for condition in (10.0, 100.0, 900.0):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SymmetryWarning)
+            matrix = Group().random(8, np.random.default_rng(0), condition)
+            change = (logits(transform(model, 2, matrix)) - expected).abs().max()
+        assert change <= 200 * EPS * condition**power * expected.abs().max()
+    stretch = Group().random(8, np.random.default_rng(0), 300.0)
+    if equation == "eq2":  # in float32 1.2e-7 · 2.7e7 is more than 1e-3
+        with pytest.raises(SymmetryError, match=r"cond\(P\)\^3 eps = 3"):
+            transform(model.float(), 2, stretch)
+
+
+def test_factors_that_would_overflow_are_refused() -> None:
+    model = model_of("eq3", activation="none").float()
+    for factor in (1e-20, 1e20):
+        with pytest.raises(SymmetryError, match=r"singular values from .* float32.*scale it"):
+            transform(model, 2, factor * np.eye(8))
+    moved = transform(model, 2, 1e6 * np.eye(8))
+    # Powers of 10 are rounded as all numbers are.
+    one, other = (logits(m, pictures().float()) for m in (model, moved))
+    assert (other - one).abs().max() <= 1e-5 * one.abs().max()
+
+
+def test_what_a_group_draws_is_accepted() -> None:
+    """Of an equation for which folding other stages' norms too gives another group."""
+    pde = pn.PDE(sp.Eq(u[i].diff(t), u[i] * A[j, k] * u[j] * u[k].diff(x)))
+    for name, options in OPTIONS.items():
+        if name in ("no activation", "a projected stem", "no norms"):
+            model = model_of(pde, **options)
+            found = group(model)
+            for stage in (1, 2, 3):
+                for training in (False, True):
+                    matrix = found[stage].random(np.random.default_rng(0), 5.0, training)
+                    assert_same_function(model, transform(model, stage, matrix), 5.0**3)
+
+
+@pytest.mark.parametrize("options", [OPTIONS["no norms"], OPTIONS["kernels of each channel"]])
+def test_fields_that_share_a_coefficient_move_together(options: dict[str, Any]) -> None:
+    v = pn.VectorField("v", u.size, (t, *u.coordinates[1:]))
+    pde = pn.PDE(
+        sp.Eq(u[i].diff(t), A[i, j] * v[j].diff(x)),
+        sp.Eq(v[i].diff(t), A[i, j] * u[j].diff(u.coordinates[2])),
+    )
+    check_every_stage(model_of(pde, **options), condition=10.0)
+    alone = np.kron(np.diag([1.0, 0.0]), np.eye(4)[[1, 0, 2, 3]]) + np.diag([0.0] * 4 + [1.0] * 4)
+    with pytest.raises(SymmetryError, match=r"have one matrix|move components alike"):
+        transform(model_of(pde, **options), 2, alone)
 
 
 def test_ill_conditioned_matrices_are_warned_of_and_refused_where_digits_run_out() -> None:
     model = model_of("eq7", activation="none")
-    stretch = np.eye(16)
-    stretch[0, 0] = 2e3
-    with pytest.warns(SymmetryWarning, match=r"cond\(P\) = 2e\+03 of stage 2.*4e-13"):
-        moved = transform(model, 2, stretch[:8, :8])
+    mixed = Group().random(16, np.random.default_rng(0), 2e3)
+    with pytest.warns(SymmetryWarning, match=r"cond\(P\) = 2e\+03 of stage 3.*4e-13"):
+        moved = transform(model, 3, mixed)
     assert_same_function(model, moved, 2e3)
     # eps of float32 is 1.2e-7: 2e3 loses 2.4e-4, 2e4 more than 1e-3.
     with pytest.warns(SymmetryWarning, match=r"0\.0002"):
-        transform(model.float(), 3, stretch)
-    stretch[0, 0] = 2e4
+        transform(model.float(), 3, mixed)
+    mixed = Group().random(16, np.random.default_rng(0), 2e4)
     with pytest.raises(SymmetryError, match=r"cond\(P\) = 2e\+04.*0.002.*float32.*model.double"):
-        transform(model, 3, stretch)
+        transform(model, 3, mixed)
+    # A factor mixes nothing and loses no digits.
+    stretch = np.diag([2e3] + [1.0] * 15)
+    with pytest.warns(SymmetryWarning, match=r"weights will differ in size"):
+        moved = transform(model, 3, stretch)
+    one, other = (logits(m, pictures().float()) for m in (model, moved))
+    assert (other - one).abs().max() <= 1e-5 * one.abs().max()
 
 
 # -- groups ----------------------------------------------------------------------------------------
