@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -61,9 +62,11 @@ class CheckTable:
         return len(self.rows)
 
     def largest(self, kind: str) -> float:
-        """Return the largest relative difference of one kind; 0 where nothing was checked."""
+        """Return the largest relative difference of one kind; NaN where nothing was compared."""
         checks = [row.check for row in self.rows if row.kind == kind and row.check is not None]
-        return max((check.relative for check in checks), default=0.0)
+        compared = [check.relative for check in checks if not check.is_empty]
+        # A difference of NaN, as of a run that blew up, is the answer; max alone may lose it.
+        return max(compared, key=lambda r: (math.isnan(r), r), default=math.nan)
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.rows))

@@ -6,6 +6,7 @@ proof take equal steps of one length, so that nothing differs but the state.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any  # states are NumPy's or torch's arrays
@@ -42,10 +43,19 @@ class Check:
 
     @property
     def relative(self) -> float:
-        """The difference in terms of the scale; 0 where both vanish."""
-        return 0.0 if self.difference == 0 else self.difference / max(self.scale, 1e-300)
+        """The difference in terms of the scale; NaN where both are 0, which proves nothing."""
+        if self.is_empty:
+            return math.nan
+        return self.difference / self.scale if self.scale else math.inf
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether zeros were compared with zeros."""
+        return self.difference == 0 and self.scale == 0
 
     def __str__(self) -> str:
+        if self.is_empty:
+            return "nothing compared: both results are 0"
         return f"{self.relative:.1e} (difference {self.difference:.1e}, scale {self.scale:.1e})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any  # values of parameters
 
@@ -306,3 +307,18 @@ def test_upwind_differences_turn_with_the_grid_and_know_the_direction_of_time(sp
         assert one.check(solver).relative < 1e-12  # as in the first test
     for one in symmetries.reversals:
         assert (one.check(solver).relative < 1e-12) == (space != "upwind")
+
+
+def test_a_comparison_of_zeros_proves_nothing() -> None:
+    """u_t = 0 u_xx has the right side 0 at all times: its reversal is 0 = −0."""
+    pde = PDE(sp.Eq(u1.diff(t), sp.Symbol("c") * u1.diff(x, 2)))
+    solver = solver_of(pde, values={"c": 0.0})
+    found = pde.symmetries({"c": 0})
+    still = found.reversals[0].check(solver)
+    assert still.scale == 0
+    assert math.isnan(still.relative)
+    assert "nothing compared" in str(still)
+    table = found.check(solver)
+    assert math.isnan(table.largest("reversal"))
+    assert math.isnan(table.largest("no such kind"))
+    assert table.largest("lattice") == 0  # mirrored numbers that stay as they are, of size 0.1
