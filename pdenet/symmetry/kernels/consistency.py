@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pdenet.errors import SymmetryError
+from pdenet.symmetry.arguments import pair, whole
 from pdenet.symmetry.kernels.running import evaluating, home
 
 Images = Tensor | Iterable[Any] | Dataset[Any]
@@ -98,7 +99,8 @@ def flip_consistency(
         level: of the interval.
 
     Raises:
-        SymmetryError: there are no pictures, or the model is no classifier of them.
+        SymmetryError: there are no pictures, the model is no classifier of them into two classes
+            or more, or an argument makes no sense.
 
     Example:
         >>> model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # blind to places
@@ -155,8 +157,10 @@ def shift_consistency(
 def flip_views(axis: str) -> tuple[str, Views]:
     """Return a name, and the function that gives a batch and its mirror image."""
     axes = {"horizontal": -1, "vertical": -2}
-    if axis not in axes:
-        raise SymmetryError(f'an axis is "horizontal" or "vertical"; got {axis!r}')
+    if not isinstance(axis, str) or axis not in axes:
+        raise SymmetryError(
+            f'an axis is "horizontal" or "vertical"; got {axis!r}; write "horizontal"'
+        )
     return f"{axis} flip", lambda batch: (batch, batch.flip(axes[axis]))
 
 
@@ -164,12 +168,13 @@ def shift_views(
     crop: int | tuple[int, int], of: int | tuple[int, int] | None, seed: int
 ) -> tuple[str, Views]:
     """Return a name, and the function that gives two crops of each picture of a batch."""
-    generator = np.random.default_rng(seed)
-    height, width = (crop, crop) if isinstance(crop, int) else crop
+    generator = np.random.default_rng(whole("seed", seed, 0, "seed=0"))
+    height, width = pair("crop", crop, "crop=224")
+    size = None if of is None else pair("of", of, "of=256, or None for pictures as they are")
 
     def views(batch: Tensor) -> tuple[Tensor, Tensor]:
-        if of is not None:
-            batch = covered(batch, (of, of) if isinstance(of, int) else of)
+        if size is not None:
+            batch = covered(batch, size)
         rows, columns = batch.shape[-2] - height + 1, batch.shape[-1] - width + 1
         if min(rows, columns, height, width) < 1 or rows * columns < 2:
             raise SymmetryError(
@@ -207,6 +212,9 @@ def agreements(
     level: float = 0.95,
 ) -> list[Consistency]:
     """Return several kinds of consistency, each batch being read once."""
+    batch_size = whole("batch_size", batch_size, 1, "batch_size=64")
+    if not isinstance(level, float) or not 0.0 < level < 1.0:
+        raise SymmetryError(f"level is a number between 0 and 1; got {level!r}; write 0.95")
     device, dtype = home(model)
     agreed, undecided = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0)
     count = 0
@@ -233,6 +241,7 @@ def agreements(
 
 def batches(images: Images, batch_size: int) -> Iterator[Tensor]:
     """Go through pictures batch by batch, without their labels."""
+    batch_size = whole("batch_size", batch_size, 1, "batch_size=64")
     if isinstance(images, Tensor):
         yield from images.split(batch_size)
         return
@@ -270,6 +279,12 @@ def _classes(model: nn.Module, pictures: Tensor) -> Tensor:
         raise SymmetryError(
             f"a classifier gives logits of shape (picture, class); got {got} for {len(pictures)} "
             "pictures; wrap the model so that it returns logits alone"
+        )
+    if len(logits) and logits.shape[1] < 2:
+        raise SymmetryError(
+            "a classifier has two classes or more; got logits of shape "
+            f"{tuple(logits.shape)}, whose largest is always the same; give two logits: "
+            "nn.functional.pad(logits, (1, 0)) has one of 0 for the other class"
         )
     return torch.where(logits.isfinite().all(dim=1), logits.argmax(dim=1), -1)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from pdenet.errors import SymmetryError, suggest
 
@@ -42,7 +43,10 @@ SINGLE = tuple(name for name in SYMMETRIES if name != IDENTITY)
 
 
 def symmetry_score(
-    kernel: np.ndarray, group: str | Sequence[str] = "D4", *, count_identity: bool = True
+    kernel: np.ndarray | Tensor,
+    group: str | Sequence[str] = "D4",
+    *,
+    count_identity: bool = True,
 ) -> float:
     """Return how nearly a kernel is symmetric, from 0 to 1, where 1 is symmetric.
 
@@ -54,7 +58,7 @@ def symmetry_score(
     A kernel that is not square has four of the eight symmetries, and a group's others are left out.
 
     Args:
-        kernel: K, shape `(y, x)`, dimensionless.
+        kernel: K, shape `(y, x)`, dimensionless; an array, or a tensor of any floating-point type.
         group: what T runs over: a name in `GROUPS`, one symmetry of `SYMMETRIES`, or several.
         count_identity: whether the identity, which adds 0, counts as one of a group's |T| elements.
             No printed form that settles this is known here. It does not concern symmetries that are
@@ -81,12 +85,15 @@ def symmetry_score(
     return float(scores(kernel[None], names)[0])
 
 
-def checked_kernel(kernel: np.ndarray, what: str = "a kernel") -> np.ndarray:
+def checked_kernel(kernel: np.ndarray | Tensor, what: str = "a kernel") -> np.ndarray:
     """Return a kernel as a float64 matrix.
 
     Raises:
         SymmetryError: it is no matrix of finite real numbers.
     """
+    if isinstance(kernel, Tensor):  # NumPy refuses gradients, and bfloat16
+        kernel = kernel.detach().cpu()
+        kernel = (kernel.double() if kernel.is_floating_point() else kernel).numpy()
     found = np.asarray(kernel)
     if found.ndim != 2 or not found.size or found.dtype.kind not in "fiu":
         raise SymmetryError(
@@ -117,7 +124,7 @@ def elements(
     if isinstance(group, str) and group in GROUPS:
         names = [name for name in GROUPS[group] if exists(name, shape)]
         return tuple(name for name in names if count_identity or name != IDENTITY)
-    given = (group,) if isinstance(group, str) else tuple(group)
+    given = checked_group(group)
     known = [*SYMMETRIES, *(GROUPS if isinstance(group, str) else ())]
     for name in given:
         if name not in SYMMETRIES:
@@ -132,6 +139,22 @@ def elements(
     if not given:
         raise SymmetryError('at least one symmetry was expected; got none; use "D4"')
     return given
+
+
+def checked_group(group: object) -> tuple[str, ...]:
+    """Return the names of a group, of one symmetry or of several.
+
+    Raises:
+        SymmetryError: it is neither text nor a sequence of texts.
+    """
+    if isinstance(group, str):
+        return (group,)
+    if not isinstance(group, Sequence) or not all(isinstance(name, str) for name in group):
+        raise SymmetryError(
+            'a group is a name such as "D4", or a list of symmetries; got '
+            f'{group!r}; write "D4" or ["horizontal_flip"]'
+        )
+    return tuple(group)
 
 
 def exists(name: str, shape: tuple[int, ...]) -> bool:

@@ -13,8 +13,9 @@ import numpy as np
 from torch import nn
 
 from pdenet.errors import SymmetryError
+from pdenet.symmetry.arguments import whole
 from pdenet.symmetry.kernels.chance import Chance, arrangement_chance, gaussian_chance
-from pdenet.symmetry.kernels.dihedral import SINGLE, elements, exists, scores
+from pdenet.symmetry.kernels.dihedral import SINGLE, checked_group, elements, exists, scores
 from pdenet.symmetry.kernels.mean import MeanKernel, MeanKernels, mean_kernels
 
 
@@ -183,7 +184,8 @@ def symmetry_table(
         seed: of their generator; the same seed gives the same table.
 
     Raises:
-        SymmetryError: see `mean_kernels` and `symmetry_score`; or draws is not positive.
+        SymmetryError: see `mean_kernels` and `symmetry_score`; draws is not positive, or the seed
+            is negative.
 
     Example:
         >>> table = symmetry_table(nn.Sequential(nn.Conv2d(3, 8, 3)), draws=100)
@@ -192,6 +194,8 @@ def symmetry_table(
     """
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
         raise SymmetryError(f"draws is a positive whole number; got {draws!r}; write 10_000")
+    whole("seed", seed, 0, "seed=0")
+    checked_group(group)
     found = model if isinstance(model, MeanKernels) else mean_kernels(model)
     rows = tuple(_row(layer, group, count_identity, draws, seed) for layer in found)
     name = group if isinstance(group, str) else ", ".join(group)

@@ -149,9 +149,10 @@ def test_every_part_of_the_model_has_its_mode_again_after_an_error_too() -> None
 
 
 def test_dropout_and_batch_statistics_play_no_part() -> None:
-    norm = nn.BatchNorm2d(1)
+    norm = nn.BatchNorm2d(2)
     model = nn.Sequential(norm, nn.AdaptiveAvgPool2d(1), nn.Dropout(0.9), nn.Flatten())
-    assert flip_consistency(model.train(), PICTURES).share == 1
+    two = PICTURES.reshape(50, 2, 6, 8)
+    assert flip_consistency(model.train(), two).share == 1
     assert norm.num_batches_tracked is not None
     assert int(norm.num_batches_tracked) == 0
 
@@ -174,6 +175,32 @@ BLIND = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     ],
 )
 def test_what_cannot_be_compared_is_refused(call: Any, words: str) -> None:
+    with pytest.raises(SymmetryError) as caught:
+        call()
+    assert words in str(caught.value)
+
+
+def one_logit() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, 1))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: flip_consistency(one_logit(), PICTURES), "two classes or more; got logits of"),
+        (lambda: flip_consistency(Sides(), PICTURES, level=1.0), "level is a number between"),
+        (lambda: flip_consistency(Sides(), PICTURES, level=math.nan), "level is a number between"),
+        (lambda: flip_consistency(Sides(), PICTURES, batch_size=0), "batch_size is a whole number"),
+        (lambda: flip_consistency(Sides(), PICTURES, batch_size=2.0), "got 2.0; write batch_size"),  # type: ignore[arg-type]
+        (lambda: flip_consistency(Sides(), PICTURES, axis=1), "an axis is"),  # type: ignore[arg-type]
+        (lambda: flip_consistency(Sides(), PICTURES, axis=[]), "an axis is"),  # type: ignore[arg-type]
+        (lambda: shift_consistency(Sides(), PICTURES, crop="4"), "crop is a whole number"),  # type: ignore[arg-type]
+        (lambda: shift_consistency(Sides(), PICTURES, crop=(4, 4, 4)), "crop is one number"),  # type: ignore[arg-type]
+        (lambda: shift_consistency(Sides(), PICTURES, crop=4, of=6.5), "of is a whole number"),  # type: ignore[arg-type]
+        (lambda: shift_consistency(Sides(), PICTURES, crop=4, of=None, seed=-1), "seed is a whole"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(call: Any, words: str) -> None:
     with pytest.raises(SymmetryError) as caught:
         call()
     assert words in str(caught.value)

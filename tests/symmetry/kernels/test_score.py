@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -22,6 +23,7 @@ from pdenet.symmetry.kernels.dihedral import (
     scores,
     symmetry_score,
 )
+from pdenet.symmetry.kernels.table import symmetry_table
 
 # What S is built of rounds to some 1e-16 of 1; where S is 1 the norm of a difference is √ of it.
 ROUNDING = 1e-12
@@ -180,6 +182,9 @@ def test_a_kernel_that_is_not_square_has_the_symmetries_of_a_rectangle() -> None
         (np.ones((3, 3)), "D5", "got 'D5'"),
         (np.ones((3, 3)), "horizontal_flipp", "Did you mean 'horizontal_flip'"),
         (np.ones((3, 3)), (), "at least one"),
+        (np.ones((3, 3)), None, "got None"),
+        (np.ones((3, 3)), 3, "got 3"),
+        (np.ones((3, 3)), [3], "got [3]"),
         (np.ones((2, 3, 3)), "D4", "shape (2, 3, 3)"),
         (np.ones((0, 3)), "D4", "shape (0, 3)"),
         (np.array([[1.0, math.nan]]), "D4", "1 of 2"),
@@ -192,6 +197,23 @@ def test_what_is_no_kernel_or_no_symmetry_is_refused(
     with pytest.raises(SymmetryError) as caught:
         symmetry_score(kernel, group)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_tensors_that_are_trained_or_short_have_the_score_of_their_numbers(
+    dtype: torch.dtype,
+) -> None:
+    kernel = torch.tensor([[1.0, 2.0], [3.0, -4.0]], dtype=dtype, requires_grad=True)
+    expected = symmetry_score(np.array([[1.0, 2.0], [3.0, -4.0]]))
+    assert symmetry_score(kernel) == expected  # small whole numbers: all types hold them exactly
+
+
+def test_a_seed_below_zero_and_a_group_of_no_kind_are_refused() -> None:
+    model = torch.nn.Conv2d(1, 1, 3)
+    with pytest.raises(SymmetryError, match="seed is a whole number, 0 or more; got -1"):
+        symmetry_table(model, seed=-1)
+    with pytest.raises(SymmetryError, match="group is a name such as"):
+        symmetry_table(model, None)  # type: ignore[arg-type]
 
 
 # -- chance ----------------------------------------------------------------------------------------
