@@ -100,7 +100,7 @@ def same_function(
     """
     for model in (a, b):
         check_classifier(model)
-        _check_stages(model)
+        check_stages(model)
     _check_architectures(a, b)
     eps = max(torch.finfo(next(m.parameters()).dtype).eps for m in (a, b))
     # In float64, so that the weights' own rounding is all that is left.
@@ -163,7 +163,12 @@ def _numbers(model: Classifier) -> dict[str, torch.Tensor]:
     return {k: v.detach().double() for k, v in model.state_dict().items() if v.is_floating_point()}
 
 
-def _check_stages(model: Classifier) -> None:
+def check_stages(model: Classifier) -> None:
+    """Check that a classifier has stages, whose unknowns can change.
+
+    Raises:
+        SymmetryError: it was cut down to its stem.
+    """
     if not len(model.stages):
         raise SymmetryError(
             "a classifier with stages was expected, whose unknowns can change; got one of its stem "

@@ -12,6 +12,7 @@ threshold the result computes the same up to rounding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ import torch
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.unit_rows import UnitRows, leave_out
+from pdenet.symmetry.arguments import between, pair, whole
 from pdenet.symmetry.network.copies import copied
 from pdenet.symmetry.network.counting import Count, count
 from pdenet.symmetry.network.descent import balanced, descend
@@ -34,6 +36,7 @@ from pdenet.symmetry.network.pruning import (
     probes,
     thresholded,
 )
+from pdenet.symmetry.network.same import check_stages
 from pdenet.symmetry.network.stages import check_classifier
 from pdenet.symmetry.network.transform import transforms
 
@@ -185,7 +188,7 @@ def sparsify(
 
     Raises:
         SymmetryError: only generalised permutations act on the stage, whose factors make no zeros,
-            or an argument makes no sense.
+            the classifier has no stages, or an argument makes no sense.
 
     Example:
         >>> import pdenet as pn
@@ -196,7 +199,18 @@ def sparsify(
     """
     check_classifier(model)
     stages = _stages(model, stage)
+    whole("steps", steps, 0, "steps=300")
+    whole("seed", seed, 0, "seed=0")
+    between("tolerance", tolerance, 0.0, math.inf, "tolerance=1e-3")
+    if threshold is not None:
+        between("threshold", threshold, 0.0, 1.0, "1e-3, or None for the largest that is tolerated")
+    size = None if size is None else pair("size", size, "size=32")
     images = probes(model, images, seed)
+    if not len(images):
+        raise SymmetryError(
+            "pictures on which logits are measured were expected; got images with none; give some, "
+            "or None for random ones"
+        )
     was_training = model.training
     start = copied(model).eval()
     phases = [Phase("as given", count(start, size), 0.0)]
@@ -247,6 +261,7 @@ def _gauged(
 
 
 def _stages(model: Classifier, given: int | Sequence[int] | None) -> tuple[int, ...]:
+    check_stages(model)
     if given is None:
         found = free_stages(model)
         if not found:
@@ -256,7 +271,8 @@ def _stages(model: Classifier, given: int | Sequence[int] | None) -> tuple[int, 
                 "make no zeros"
             )
         return found
-    made = (given,) if isinstance(given, int) else tuple(given)
-    if not made or len(set(made)) < len(made):
+    made = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+    numbers = tuple(whole("stage", number, 1, "stage=2") for number in made)
+    if not numbers or len(set(numbers)) < len(numbers):
         raise SymmetryError(f"stage is one or several different stages; got {given!r}; write 2")
-    return made
+    return numbers

@@ -262,3 +262,38 @@ def test_where_only_factors_act_no_zero_is_promised() -> None:
         sparsify(model_of("eq7", **GENERAL), (2, 2))
     with pytest.raises(SymmetryError, match=r"images is a tensor"):
         sparsify(model_of("eq7", **GENERAL), 2, images=torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"stage": 2.0}, "stage is a whole number, 1 or more; got 2.0"),
+        ({"stage": (2, True)}, "stage is a whole number, 1 or more; got True"),
+        ({"stage": "2"}, "stage is a whole number, 1 or more; got '2'"),
+        ({"size": -3}, "size is a whole number, 1 or more; got -3"),
+        ({"size": (8, 8, 8)}, "size is one number of pixels"),
+        ({"images": torch.zeros(0, 3, 8, 8)}, "got images with none"),
+        ({"threshold": -1.0}, "threshold is a number, 0 or more and less than 1; got -1.0"),
+        ({"threshold": float("nan")}, "less than 1; got nan"),
+        ({"threshold": 1.0}, "less than 1; got 1.0"),
+        (
+            {"threshold": None, "tolerance": -1.0},
+            "tolerance is a number, 0 or more, finite; got -1",
+        ),
+        ({"threshold": None, "tolerance": float("nan")}, "finite; got nan"),
+        ({"steps": -1}, "steps is a whole number"),
+        ({"seed": 0.5}, "seed is a whole number"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SymmetryError) as caught:
+        sparsify(model_of("eq7", **GENERAL), **{"stage": 2, **options})
+    assert words in str(caught.value)
+
+
+def test_a_stem_alone_has_no_unknowns_to_make_sparse() -> None:
+    cut = pn.create_model("eq7_nows_x6_small", 5)
+    cut.prune_intermediate_layers((0,))
+    for stage in (None, 1):
+        with pytest.raises(SymmetryError, match=r"with stages was expected.*stem"):
+            sparsify(cut, stage)
