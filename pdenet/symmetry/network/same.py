@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from pdenet.network.convnet.classifier import Classifier
 from pdenet.symmetry.network.canonical import canonical_matrix, prepared, rows_of_stage
 from pdenet.symmetry.network.places import shape_of
 from pdenet.symmetry.network.pruning import logits_change, probes
-from pdenet.symmetry.network.stages import check_classifier
+from pdenet.symmetry.network.stages import check_classifier, rule_of
 from pdenet.symmetry.network.transform import REFUSED_ERROR, transforms
 
 ROUNDINGS = 1e4
@@ -25,8 +26,7 @@ PROMISED = 200.0
 """By how many rounding errors, times cond(P), `transform` promises to change logits at most."""
 
 AT_STAKE = 1e3
-"""cond(P) whose rounding alone is never taken for another function: up to it `transform` is silent.
-"""
+"""cond(P) whose rounding alone is never taken for another function."""
 
 _CHANGES = ("folded_stages", "unit_rows", "name")
 
@@ -72,8 +72,9 @@ def same_function(
         b: another one of the same architecture; folded norms and left out rows may differ.
         tolerance: the largest residual of "same", and the largest relative difference of logits
             of "same" and the smallest of "none". By default the residual is at most 1e4 eps cond(P)
-            and 1e-3, and the difference at most 200 eps cond(P) and 1e-2; for "none" it passes
-            200 eps cond(P) with cond(P) ≥ 1000, which is 2.4e-2 in float32.
+            and 1e-3, and the difference at most 200 eps cond(P) and 1e-2; for "none" it passes what
+            `transform` promises, 200 eps cond(P)^k, with cond(P) ≥ 1000: for k = 1 that is 2.4e-2
+            in float32.
         images: pictures on which logits are compared; eight random ones by default.
 
     Returns:
@@ -112,7 +113,8 @@ def same_function(
         close = min(ROUNDINGS * eps * condition, CLOSE)
         alike = min(PROMISED * eps * condition, 10.0 * CLOSE)
         # Up to a predicted error of 1e-3 `transform` acts: P of worse condition is none.
-        apart = PROMISED * min(eps * max(condition, AT_STAKE), REFUSED_ERROR)
+        at_stake = eps * max(condition, AT_STAKE) ** _power(one)
+        apart = PROMISED * min(at_stake, REFUSED_ERROR)
     else:
         close = alike = apart = tolerance
     if residual <= close and change <= alike:
@@ -142,6 +144,15 @@ def _matrices(one: Classifier, other: Classifier) -> tuple[dict[int, np.ndarray]
         residual = max(residual, float((made - value).abs().amax()) / size if value.numel() else 0)
     condition = max((float(np.linalg.cond(m)) for m in matrices.values()), default=1.0)
     return matrices, residual, condition
+
+
+def _power(model: Classifier) -> int:
+    """Return how often one coefficient takes P or P⁻¹, 1 at least; see `transform`."""
+    rules = [rule_of(model, stage)[0] for stage in range(1, len(model.stages) + 1)]
+    return max(
+        (n for rule in rules for n in Counter(s.coefficient for s in rule.variances).values()),
+        default=1,
+    )
 
 
 def _matrix(one: Classifier, other: Classifier, stage: int) -> np.ndarray:
