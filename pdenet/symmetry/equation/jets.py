@@ -18,6 +18,7 @@ import sympy as sp
 from pdenet.equation.canonical import expand
 from pdenet.equation.printing import text
 from pdenet.equation.symbols import TIME, canonical_symbol
+from pdenet.errors import SymmetryError
 
 Order = tuple[int, ...]  # of a derivative, along each axis
 
@@ -55,6 +56,24 @@ class JetSystem:
     right_sides: tuple[sp.Expr, ...]
     _jets: dict[tuple[int, Order], Jet]
     _places: dict[sp.Symbol, tuple[int, Order]] = field(default_factory=dict)
+
+    @property
+    def has_cases(self) -> bool:
+        """Whether a right side is written by cases, `Piecewise`, whose jumps SymPy derives to 0."""
+        return any(right.has(sp.Piecewise) for right in self.right_sides)
+
+    def refuse_cases(self, what: str) -> None:
+        """Refuse what would need the derivatives of jumps.
+
+        Raises:
+            SymmetryError: a right side is written by cases.
+        """
+        if self.has_cases:
+            raise SymmetryError(
+                f"{what} are found from derivatives of the right side; got one with Piecewise, "
+                "whose jumps would be lost; write it with sign, Heaviside, Max or Min, or ask for "
+                "the turns, translations and scalings alone"
+            )
 
     @property
     def dimension(self) -> int:

@@ -106,11 +106,13 @@ class Symmetries:
     @cached_property
     def internal(self) -> InternalAlgebra:
         """The linear maps of the components, alike at every point."""
+        self.jets.refuse_cases("internal symmetries")
         return internal_algebra(self.jets)
 
     @cached_property
     def generators(self) -> tuple[Generator, ...]:
         """A basis of the Lie point symmetries that are affine in (t, x, u)."""
+        self.jets.refuse_cases("generators")
         return affine_generators(self.jets)
 
     @cached_property
@@ -143,8 +145,9 @@ class Symmetries:
         if not self.is_family:
             made["scaling"] = self.scalings
             made["dimensional"] = self.dimensional
-            made["internal"] = self.internal.elements
-            made["generator"] = self.generators
+            if not self.jets.has_cases:
+                made["internal"] = self.internal.elements
+                made["generator"] = self.generators
         return made
 
     def __str__(self) -> str:
@@ -158,9 +161,13 @@ class Symmetries:
         else:
             parts["scalings, parameters fixed"] = "\n".join(map(str, self.scalings))
             parts["scalings, parameters too"] = "\n".join(map(str, self.dimensional))
-            parts["internal symmetries"] = str(self.internal)
-            lines = [f"{v}  ({v.name})" if v.name else str(v) for v in self.generators]
-            parts["affine generators"] = "\n".join(lines)
+            if self.jets.has_cases:
+                left = "not looked for: the right side is written by cases, Piecewise"
+                parts["internal symmetries"] = parts["affine generators"] = left
+            else:
+                parts["internal symmetries"] = str(self.internal)
+                lines = [f"{v}  ({v.name})" if v.name else str(v) for v in self.generators]
+                parts["affine generators"] = "\n".join(lines)
         lines = []
         for title, body in parts.items():
             lines += [title, *(f"  {line}" for line in (body or "none").splitlines())]
