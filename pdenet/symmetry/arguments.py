@@ -25,7 +25,7 @@ def whole(name: str, value: object, least: int, example: str) -> int:
         raise SymmetryError(
             f"{name} is a whole number, {least} or more; got {value!r}; write {example}"
         )
-    return int(value)  # type: ignore[call-overload, no-any-return]  # is_whole
+    return int(value)  # type: ignore[call-overload]  # is_whole
 
 
 def pair(name: str, value: object, example: str) -> tuple[int, int]:
