@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import sympy as sp
@@ -179,6 +180,7 @@ def _use(factor: FieldUse) -> Use:
     return function_use(factor.field, factor.function)
 
 
+@cache
 def function_use(field: str, function: sp.Expr) -> Use:
     """Return how a field under a pointwise function passes on factors: tanh(u_j) a sign only."""
     mirrored = function.xreplace({ARGUMENT: -ARGUMENT})
