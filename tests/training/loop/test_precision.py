@@ -68,9 +68,11 @@ def gradients(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_gradients_are_those_of_float64(shape: tuple[int, ...]) -> None:
+def test_the_gradient_of_the_weight_is_that_of_float64_and_all_else_that_of_torch(
+    shape: tuple[int, ...],
+) -> None:
     # The values are bfloat16 numbers: only sums are rounded.
-    y, for_x, for_w = gradients(plain, *case(shape))
+    for_w = gradients(plain, *case(shape))[2]
     made, x_made, w_made = gradients(narrow(depthwise_conv2d), *case(shape, torch.float32))
     assert made.dtype == torch.bfloat16
     assert x_made.dtype == w_made.dtype == torch.float32
@@ -78,9 +80,10 @@ def test_the_gradients_are_those_of_float64(shape: tuple[int, ...]) -> None:
     x, w, grad, *rest = case(shape)
     largest = gradients(plain, x.abs(), w.abs(), grad.abs(), *rest)
     assert ((w_made.double() - for_w).abs() <= 189 * 2.0**-24 * largest[2]).all()
-    # Rounded to bfloat16 once, after a sum in float32.
-    assert ((made.double() - y).abs() <= 1.01 * U * largest[0]).all()
-    assert ((x_made.double() - for_x).abs() <= 1.01 * U * largest[1]).all()
+    # How torch rounds the rest differs from one processor to another: after each sum, or within.
+    y, for_x, _ = gradients(narrow(plain), *case(shape, torch.float32))
+    assert torch.equal(made, y)
+    assert torch.equal(x_made, for_x)
 
 
 def test_the_gradient_of_the_weight_is_more_accurate_than_the_plain_one() -> None:
