@@ -62,7 +62,7 @@ def transform(model: Classifier, stage: int, matrix: object) -> Classifier:
             the model's dtype would overflow.
 
     Warns:
-        SymmetryWarning: cond(P) is above 1e3, or the predicted error above 1e-4.
+        SymmetryWarning: cond(P) is above 1e3, or the predicted error above 2e-4.
 
     Example:
         >>> import pdenet as pn
@@ -192,7 +192,7 @@ def _check_digits(
             f"logits would change by some {what} eps = {predicted:.1g} of the largest in {name}; "
             "take another P, or model.double()"
         )
-    if condition > WARNED_CONDITION or predicted > 0.1 * REFUSED_ERROR:
+    if condition > WARNED_CONDITION or predicted > 0.2 * REFUSED_ERROR:
         loss = f"logits may change by some {what} eps = {predicted:.1g} of the largest"
         if not power:
             loss = "weights will differ in size by as much"
