@@ -20,12 +20,11 @@ def whole(name: str, value: object, least: int, example: str) -> int:
     Raises:
         SymmetryError: it is none, such as 2.0 or True, or less.
     """
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_whole or int(value) < least:  # type: ignore[call-overload]  # is_whole
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise SymmetryError(
             f"{name} is a whole number, {least} or more; got {value!r}; write {example}"
         )
-    return int(value)  # type: ignore[call-overload]  # is_whole
+    return int(value)
 
 
 def pair(name: str, value: object, example: str) -> tuple[int, int]:
@@ -48,8 +47,9 @@ def between(name: str, value: object, low: float, high: float, example: str) -> 
     Raises:
         SymmetryError: it is none.
     """
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    made = float(value) if is_real else math.nan  # type: ignore[arg-type]  # is_real
+    made = math.nan
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        made = float(value)
     if not low <= made < high:
         above = f" and less than {high:g}" if math.isfinite(high) else ", finite"
         raise SymmetryError(

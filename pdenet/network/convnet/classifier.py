@@ -380,7 +380,7 @@ class Classifier(nn.Module, HubModel):
         origin = {"name": self.name} if self.name else {"equation": self._equation}
         live = ("num_classes", "in_channels", "global_pool", "drop_rate", "drop_path_rate")
         norms: dict[str, Any] = {"fused": True} if self.is_fused else {}
-        if self.folded_stages and not self.is_fused:
+        if self.folded_stages:
             norms["folded_stages"] = list(self.folded_stages)
         if self.unit_rows:
             norms["unit_rows"] = unit_rows_config(self.unit_rows)

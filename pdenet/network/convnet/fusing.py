@@ -18,21 +18,18 @@ the norms behind them differ.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
-from typing import TypeVar
 
 import torch
 from torch import nn
 
 from pdenet.equation.system import FREE_INDEX
 from pdenet.network.convnet.block import PDEBlock
+from pdenet.network.convnet.copies import Model, copied
 from pdenet.network.convnet.directions import Directions
 from pdenet.network.convnet.opening import opening_key
 from pdenet.network.convnet.widening import COPY
 from pdenet.network.products import StackedProduct, WeightStack
-
-Model = TypeVar("Model", bound=nn.Module)
 
 
 class Shift(nn.Module):
@@ -61,10 +58,7 @@ def folded(model: Model) -> Model:
 
     It computes the same up to rounding. Its parameters need no gradient; training it is refused.
     """
-    # Not copy.deepcopy(model): making an object of its class may ask for the equation.
-    made = object.__new__(type(model))
-    made.__dict__.update(copy.deepcopy(model.__dict__))
-    made.eval()
+    made = copied(model).eval()
     for module in list(made.modules()):
         if isinstance(module, PDEBlock):
             _fold_block(module)

@@ -8,6 +8,7 @@ goes into the coefficients behind; what those norms add stays a vector of the st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -23,43 +24,57 @@ from pdenet.network.convnet.fusing import (
     scale_and_shift,
     scale_coefficient,
 )
+from pdenet.network.convnet.stage import Stage
 from pdenet.network.features import Support
 from pdenet.network.products import STACK, FactorStack, StackedProduct
 
 
+class Folding(Protocol):
+    """What is read and written of a `Classifier`."""
+
+    stages: nn.Sequential
+    folded_stages: tuple[int, ...]
+    is_fused: bool
+
+
 @torch.no_grad()
-def fold_stages(model: nn.Module, numbers: Sequence[int]) -> None:
+def fold_stages(model: Folding, numbers: Sequence[int]) -> None:
     """Fold the norms that act on the states of some stages of a classifier, in place.
 
     In evaluation mode the model computes the same up to rounding. Its other norms, and all of its
     parameters, can be trained further; what was a norm is a shift from now on.
 
     Args:
-        model: a `pdenet.Classifier`; its `folded_stages` grows.
+        model: a `pdenet.Classifier`; its `folded_stages` grows. A fused one has no norms: nothing
+            is done.
         numbers: the stages, from 1; those that are folded already are left out.
 
     Raises:
         NetworkError: there is no such stage.
     """
-    stages = list(model.stages)  # type: ignore[arg-type]  # of a classifier
+    stages = [stage for stage in model.stages if isinstance(stage, Stage)]
     for number in numbers:
         if isinstance(number, bool) or number not in range(1, len(stages) + 1):
             raise NetworkError(
                 f"folded_stages are numbers of stages from 1 to {len(stages)}; got {number!r}"
             )
-        known: tuple[int, ...] = model.folded_stages  # type: ignore[assignment]
-        if number in known:
+        if number in model.folded_stages or model.is_fused:
             continue
-        for block in stages[number - 1].blocks:
+        blocks = _blocks(stages[number - 1])
+        for block in blocks:
             fold_closings(block)
             if isinstance(block.projection, nn.Sequential):
                 fold_sequence(block.projection)
-        entry = list(stages[number].blocks[:1]) if number < len(stages) else []
-        own = [block for block in stages[number - 1].blocks if block.keeps_shape]
+        entry = _blocks(stages[number])[:1] if number < len(stages) else []
+        own = [block for block in blocks if block.keeps_shape]
         # In the first stage all blocks take its states; in others the first takes the one before.
         for block in [*own, *entry]:
             _fold_scales(block)
-        model.folded_stages = (*known, number)  # type: ignore[assignment]
+        model.folded_stages = (*model.folded_stages, number)
+
+
+def _blocks(stage: Stage) -> list[PDEBlock]:
+    return [block for block in stage.blocks if isinstance(block, PDEBlock)]
 
 
 def _fold_scales(block: PDEBlock) -> None:

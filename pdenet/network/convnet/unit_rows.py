@@ -9,8 +9,9 @@ The rows are no parameters any more: training leaves them as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol  # Any: JSON
 
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from torch import nn
 from pdenet.errors import NetworkError
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.opening import openings_of
+from pdenet.network.convnet.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,19 @@ def openings_with_unit_rows(block: PDEBlock) -> dict[str, tuple[int, int]]:
     return found
 
 
+class WithRows(Protocol):
+    """What is read and written of a `Classifier`."""
+
+    stages: nn.Sequential
+    unit_rows: tuple[UnitRows, ...]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """How to make it."""
+
+
 @torch.no_grad()
-def leave_out(model: nn.Module, entries: Iterable[UnitRows]) -> None:
+def leave_out(model: WithRows, entries: Iterable[UnitRows]) -> None:
     """Leave unit rows out of the computation of a classifier, in place.
 
     Args:
@@ -88,30 +101,28 @@ def leave_out(model: nn.Module, entries: Iterable[UnitRows]) -> None:
     """
     for entry in entries:
         block = block_of(model, entry)
-        known: tuple[UnitRows, ...] = model.unit_rows  # type: ignore[assignment]  # of a classifier
-        if any(_place(one) == _place(entry) for one in known):
+        if any(_place(one) == _place(entry) for one in model.unit_rows):
             raise NetworkError(
                 f"unit rows of {entry.coefficient} in stage {entry.stage}, block {entry.block} are "
                 "left out once; got them twice; give one entry"
             )
         where = openings_with_unit_rows(block).get(entry.coefficient)
-        options: Mapping[str, object] = model.config  # type: ignore[assignment]  # likewise
-        if where is None or options["coefficients"] == "shared":
+        if where is None or model.config["coefficients"] == "shared":
             raise NetworkError(
                 "unit rows belong to an opening convolution that one block has for itself, without "
                 f"a norm behind it; got {entry.coefficient!r} of stage {entry.stage}, block "
                 f"{entry.block}; take another one of {list(openings_with_unit_rows(block))}"
             )
         block.leave_out(entry.coefficient, entry.rows, *where)
-        model.unit_rows = (*known, entry)  # type: ignore[assignment]
+        model.unit_rows = (*model.unit_rows, entry)
 
 
 @torch.no_grad()
-def write_out(model: nn.Module) -> None:
+def write_out(model: WithRows) -> None:
     """Make all unit rows of a classifier rows of parameters again, in place: zeros and ones."""
-    for entry in model.unit_rows:  # type: ignore[union-attr]  # of a classifier
+    for entry in model.unit_rows:
         block_of(model, entry).write_out(entry.coefficient)
-    model.unit_rows = ()  # type: ignore[assignment]
+    model.unit_rows = ()
 
 
 def unit_rows_config(entries: Sequence[UnitRows]) -> list[dict[str, object]]:
@@ -145,13 +156,13 @@ def unit_rows_of(config: object) -> tuple[UnitRows, ...]:
     return tuple(made)
 
 
-def block_of(model: nn.Module, entry: UnitRows) -> PDEBlock:
+def block_of(model: WithRows, entry: UnitRows) -> PDEBlock:
     """Return the block of an entry.
 
     Raises:
         NetworkError: there is none.
     """
-    stages = list(model.stages)  # type: ignore[arg-type]  # of a classifier
+    stages = [stage for stage in model.stages if isinstance(stage, Stage)]
     if 1 <= entry.stage <= len(stages) and 1 <= entry.block <= len(stages[entry.stage - 1].blocks):
         block = stages[entry.stage - 1].blocks[entry.block - 1]
         assert isinstance(block, PDEBlock)

@@ -23,9 +23,10 @@ import torch
 
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.network.convnet.unit_rows import write_out
 from pdenet.symmetry.groups import Group
-from pdenet.symmetry.network.copies import copied, folded_copy
 from pdenet.symmetry.network.forms import triangulate
 from pdenet.symmetry.network.gauge import matrix_of
 from pdenet.symmetry.network.group import stage_group
@@ -99,7 +100,7 @@ def prepared(model: Classifier) -> Classifier:
     made = copied(model).eval()
     write_out(made)
     for stage in range(1, len(made.stages) + 1):
-        folded_copy(made, stage)
+        fold_stages(made, [stage])
     return made
 
 

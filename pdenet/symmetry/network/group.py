@@ -18,15 +18,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.groups import Group
 from pdenet.symmetry.indices import Rule
-from pdenet.symmetry.network.copies import copied, folded_copy
 from pdenet.symmetry.network.limits import Limit, limits_around, limits_in_training
 from pdenet.symmetry.network.reading import Reading
 from pdenet.symmetry.network.stages import (
     check_classifier,
+    check_number,
     label,
     rule_of,
     stage_of,
@@ -109,7 +110,7 @@ class StageGroup:
         lines += [f"  limited by {limit}" for limit in self.limits]
         same = {str(limit) for limit in self.limits}
         lines += [
-            f"  unfolded also by {limit}"
+            f"  in training mode also by {limit}"
             for limit in self.training_limits
             if str(limit) not in same
         ]
@@ -128,10 +129,7 @@ class ModelGroup:
 
     def __getitem__(self, stage: int) -> StageGroup:
         """Return the group of a stage, counted from 1."""
-        if isinstance(stage, bool) or stage not in range(1, len(self.stages) + 1):
-            raise SymmetryError(
-                f"stages are counted from 1 to {len(self.stages)}; got {stage!r}; name one of them"
-            )
+        check_number(stage, len(self.stages))
         return self.stages[stage - 1]
 
     def random(
@@ -171,7 +169,8 @@ def stage_group(model: Classifier, number: int) -> StageGroup:
     stage = stage_of(model, number)
     rule, reading = rule_of(model, number)
     # Its own norms alone, as `transform` does: what others' leave is another group.
-    folded = folded_copy(copied(model), number)
+    folded = copied(model)
+    fold_stages(folded, [number])
     folded_rule, _ = rule_of(folded, number)
     fields, width = state_of(stage)
     kept, _ = stage_groups(model, number, rule)

@@ -15,8 +15,8 @@ import torch
 
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.copies import copied
 from pdenet.symmetry.groups import ORTHOGONAL
-from pdenet.symmetry.network.copies import copied
 from pdenet.symmetry.network.counting import count
 from pdenet.symmetry.network.places import free_stages, opened, shape_of
 from pdenet.symmetry.network.pruning import pruned

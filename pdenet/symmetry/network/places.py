@@ -17,7 +17,8 @@ from torch import nn
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.symmetry.network.copies import copied, folded_copy
+from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.network.group import stage_group
 from pdenet.symmetry.network.holders import Holder, view_holder
 from pdenet.symmetry.network.stages import rule_of, stage_of
@@ -141,7 +142,7 @@ def opened(model: Classifier, stages: Sequence[int]) -> Classifier:
             )
     made = copied(model)
     for stage in stages:
-        folded_copy(made, stage)
+        fold_stages(made, [stage])
     return made
 
 

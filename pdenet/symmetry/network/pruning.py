@@ -13,7 +13,7 @@ import torch
 
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.symmetry.network.copies import copied
+from pdenet.network.convnet.copies import copied
 from pdenet.symmetry.network.places import places
 
 _HALVINGS = 12

@@ -152,7 +152,7 @@ class _BlockReader:
         factors: Sequence[FactorStack],
         product: StackedProduct,
         term: int,
-        faces: DirectionDivergence | None = None,
+        at_faces: bool = False,
     ) -> None:
         for k, factor in enumerate(factors):
             letter = factor.letters.replace(STACK, "")
@@ -164,7 +164,7 @@ class _BlockReader:
                 entry.fixed = True
                 continue
             function = None
-            if faces is None:
+            if not at_faces:  # there stand derivatives, without functions
                 function = (
                     product.products[min(term, len(product.products) - 1)].factors[k].function
                 )
@@ -187,7 +187,7 @@ class _BlockReader:
         inside: dict[str, _Open] = {}
         self._weights(inside, nodes, min(term, len(nodes.products) - 1))
         self._factors(inside, nodes.factors, nodes, min(term, len(nodes.products) - 1))
-        self._factors(inside, divergence.faces, nodes, term, divergence)
+        self._factors(inside, divergence.faces, nodes, term, at_faces=True)
         shape = (*divergence.shape, len(bank.names))
         for axis, letter in enumerate(divergence.index):
             entry = inside.setdefault(letter, _Open())

@@ -22,9 +22,9 @@ import torch
 
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.copies import copied
 from pdenet.network.convnet.unit_rows import UnitRows, leave_out
 from pdenet.symmetry.arguments import between, pair, whole
-from pdenet.symmetry.network.copies import copied
 from pdenet.symmetry.network.counting import Count, count
 from pdenet.symmetry.network.descent import balanced, descend
 from pdenet.symmetry.network.forms import triangulate

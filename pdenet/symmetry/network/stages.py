@@ -41,14 +41,23 @@ def stage_of(model: Classifier, number: int) -> Stage:
         raise SymmetryError(
             "a classifier with stages was expected; got one pruned to its stem; make it anew"
         )
+    check_number(number, count)
+    stage = model.stages[number - 1]
+    assert isinstance(stage, Stage)
+    return stage
+
+
+def check_number(number: object, count: int) -> None:
+    """Check that something is the number of one of so many stages, from 1.
+
+    Raises:
+        SymmetryError: it is none.
+    """
     is_number = isinstance(number, numbers.Integral) and not isinstance(number, bool)
     if not is_number or number not in range(1, count + 1):
         raise SymmetryError(
             f"stages are counted from 1 to {count}; got {number!r}; name one of them"
         )
-    stage = model.stages[number - 1]
-    assert isinstance(stage, Stage)
-    return stage
 
 
 def state_of(stage: Stage) -> tuple[tuple[str, ...], int]:
@@ -127,11 +136,14 @@ def slots(model: Classifier, stage: int) -> list[tuple[Callable[[], torch.Tensor
         for slot, (_, sign) in sorted(rule.variances.items())
         for holder in reading.holders[slot.coefficient]
     ]
-    return found + [(_detached(tensor), axis, sign) for tensor, axis, sign in _ends(model, stage)]
+    return found + [(_detached(tensor), axis, sign) for tensor, axis, sign in ends(model, stage)]
 
 
-def _ends(model: Classifier, number: int) -> list[tuple[torch.Tensor, int, int]]:
-    """Return what takes P or P⁻¹ beside blocks: projected stem, quadratic forms, head."""
+def ends(model: Classifier, number: int) -> list[tuple[torch.Tensor, int, int]]:
+    """Return what takes P or P⁻¹ beside blocks: projected stem, quadratic forms, head.
+
+    Triples of the tensor, the axis, and +1 for P or −1 for P⁻¹, as `slots` gives them.
+    """
     made: list[tuple[torch.Tensor, int, int]] = []
     activations = list(stage_of(model, number).activations)
     if number == len(model.stages):

@@ -19,18 +19,25 @@ import torch
 from torch import nn
 
 from pdenet.errors import SymmetryError, SymmetryWarning
-from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.copies import copied
 from pdenet.network.convnet.fusing import is_norm
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.acting import Change, acted, checked, tie_fault
-from pdenet.symmetry.groups import Group
+from pdenet.symmetry.groups import GENERAL, Group
 from pdenet.symmetry.indices import Rule
-from pdenet.symmetry.network.copies import copied
 from pdenet.symmetry.network.group import stage_groups
+from pdenet.symmetry.network.holders import view_holder
 from pdenet.symmetry.network.limits import Limit
 from pdenet.symmetry.network.reading import Reading
-from pdenet.symmetry.network.stages import check_classifier, label, rule_of, stage_of, state_of
+from pdenet.symmetry.network.stages import (
+    check_classifier,
+    ends,
+    label,
+    rule_of,
+    stage_of,
+    state_of,
+)
 
 WARNED_CONDITION = 1e3
 """A condition number above which a change is warned of."""
@@ -133,7 +140,7 @@ def transforms(model: Classifier, matrices: Mapping[int, object] | Sequence[obje
 
 
 def _blocks(model: Classifier, number: int, matrix: object) -> dict[str, np.ndarray]:
-    """Return P of each field, checked for its size and its condition."""
+    """Return P of each field, checked for its size, its inverse and its blocks."""
     if isinstance(matrix, torch.Tensor):
         matrix = matrix.detach().double().cpu().numpy()
     fields, width = state_of(stage_of(model, number))
@@ -171,8 +178,8 @@ def _check_digits(
     condition, power = 1.0, 0
     for field, matrix in blocks.items():
         sizes = np.linalg.svd(matrix, compute_uv=False)
-        # Weights take P or P⁻¹ twice at most, and batch norms squares; one in a thousand digits
-        # of the exponent is left to what the weights were.
+        # A coefficient takes P or P⁻¹ three times at most in Eqs. (2) to (9), and a batch norm its
+        # square: that is 0.9 of the exponents there are, and the rest is left to the weights.
         bound = float(kind.max) ** 0.3
         if not (1.0 / bound <= sizes[-1] and sizes[0] <= bound):
             raise SymmetryError(
@@ -263,36 +270,17 @@ def _act(
             if channels.field in changes:
                 channels.change(changes)
     whole: np.ndarray = scipy.linalg.block_diag(*blocks.values())
-    stage = stage_of(model, number)
-    for activation in stage.activations:
-        _move_form(activation, whole)
-    if number == len(model.stages):
-        _move_form(model.final, whole)
-        if isinstance(model.head, nn.Linear):
-            weight = model.head.weight
-            made = weight.double().cpu().numpy() @ whole
-            weight.copy_(torch.from_numpy(made).to(weight))
-    if number == 1:
+    everywhere = Change(whole, GENERAL)
+    for tensor, axis, sign in ends(model, number):
+        view_holder(tensor.detach).change(
+            lambda array, axis=axis, sign=sign: everywhere.at(array, axis, sign)  # type: ignore[misc]  # likewise
+        )
+    if number == 1 and model.stem.projection is None:
         _move_stem(model, whole)
 
 
-def _move_form(activation: nn.Module, matrix: np.ndarray) -> None:
-    """Let an activation measure u = P v: ‖u‖² = |L P v|²."""
-    if isinstance(activation, Radial) and activation.factor is not None:
-        factor = activation.factor
-        made = factor.double().cpu().numpy() @ matrix
-        factor.copy_(torch.from_numpy(made).to(factor))
-
-
 def _move_stem(model: Classifier, matrix: np.ndarray) -> None:
-    """Let the stem give v = P⁻¹ u: by its projection, or through the ReLU by its norm."""
-    projection = model.stem.projection
-    inverse = torch.from_numpy(np.linalg.inv(matrix))
-    if projection is not None:
-        weight = projection.weight
-        made = torch.einsum("ij,jkyx->ikyx", inverse, weight.double().cpu())
-        weight.copy_(made.to(weight))
-        return
+    """Let the stem give v = P⁻¹ u through its ReLU: by its norm, or by its convolution."""
     order = np.abs(matrix).argmax(axis=0)
     scales = torch.from_numpy(1.0 / matrix[order, np.arange(len(matrix))])
     places = torch.from_numpy(order)

@@ -10,6 +10,7 @@ from torch import nn
 
 import pdenet as pn
 from pdenet.errors import NetworkError
+from pdenet.network.convnet.copies import copied
 from pdenet.network.convnet.stage_folding import fold_stages
 from tests.network.convnet.redraw import model_of, pictures
 
@@ -38,6 +39,22 @@ def test_a_config_makes_the_same_folded_model(name: str) -> None:
         again.load_state_dict(model.state_dict())
         x = pictures(model)
         assert torch.equal(again.eval()(x), model(x))
+
+
+@MODELS
+def test_a_config_makes_the_same_model_where_stages_were_folded_before_or_after_fusing(
+    name: str,
+) -> None:
+    model = model_of(name).eval()
+    x = pictures(model)
+    before = copied(model)
+    fold_stages(before, [2])
+    after = model.fused()
+    fold_stages(after, [2])
+    for fused in (before.fused(), after):
+        again = pn.classifier_from_config(json.loads(json.dumps(fused.config)))
+        again.load_state_dict(fused.state_dict())
+        assert torch.equal(again(x), fused(x))
 
 
 def test_a_folded_stage_is_trainable_and_the_others_keep_their_norms() -> None:

@@ -14,8 +14,9 @@ from torch import nn
 
 import pdenet as pn
 from pdenet.errors import SymmetryError, SymmetryWarning
+from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.groups import Group
-from pdenet.symmetry.network.copies import copied, folded_copy
 from pdenet.symmetry.network.group import group
 from pdenet.symmetry.network.transform import transform, transforms
 from tests.network.convnet.test_fusing import A, i, j, k, t, u, x
@@ -204,7 +205,8 @@ def test_changes_form_a_group(equation: str, kind: str) -> None:
         back = transform(moved, stage, np.linalg.inv(one))
         start = model
         if back.folded_stages:
-            start = folded_copy(copied(model), stage)
+            start = copied(model)
+            fold_stages(start, [stage])
         assert_close_states(back, start, 1e-11)
         same = transform(model, stage, np.eye(found.channels))
         for name, tensor in model.state_dict().items():

@@ -1,4 +1,4 @@
-"""Copies of a classifier, whole and with the norms of a stage folded."""
+"""Copies of a classifier with parameters of their own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import copy
 from typing import TypeVar
 
 from torch import nn
-
-from pdenet.network.convnet.stage_folding import fold_stages
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -18,9 +16,3 @@ def copied(model: Model) -> Model:
     made = object.__new__(type(model))
     made.__dict__.update(copy.deepcopy(model.__dict__))
     return made
-
-
-def folded_copy(model: Model, *stages: int) -> Model:
-    """Return a model itself, with the norms folded that act on the unknowns of some stages."""
-    fold_stages(model, stages)
-    return model
