@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any  # options of a classifier
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 import pdenet as pn
 from pdenet.errors import SymmetryError
+from pdenet.network.convnet.export import export
 from pdenet.network.convnet.unit_rows import write_out
 from pdenet.symmetry.network import descent
 from pdenet.symmetry.network.counting import count
@@ -76,6 +80,24 @@ def test_what_is_left_is_trained_saved_and_made_again() -> None:
     again.train()
     again(x).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in again.parameters())
+
+
+@pytest.mark.slow
+def test_unit_rows_stay_left_out_of_an_onnx_program(tmp_path: Path) -> None:
+    """`export` runs what it wrote and compares, to 1e-5; here what it holds is counted too."""
+    model = published(**GENERAL).eval()
+    dense, sparse = (
+        initialised(export(one, tmp_path / "model.onnx", image_size=16))
+        for one in (opened(model, (2, 3)), sparsify(model).model)
+    )
+    # Besides float32 weights the copies' places are held, which are integers.
+    assert dense - sparse == 8**2 + 16**2
+
+
+def initialised(path: Path) -> int:
+    """How many floating-point numbers an ONNX file holds."""
+    tensors = onnx.load(path).graph.initializer
+    return sum(math.prod(t.dims) for t in tensors if t.data_type == onnx.TensorProto.FLOAT)
 
 
 def test_a_fixed_gauge_has_no_changes_of_unknowns_until_it_is_written_out() -> None:
