@@ -114,6 +114,7 @@ class _Search:
 
     def __init__(self, jets: JetSystem) -> None:
         self.jets = jets
+        self.is_cut = False
         self.linear = [self._linear(right) for right in jets.right_sides]
         self.has_source = any(part is not None and part[1] != 0 for part in self.linear)
         known = [part[0] + part[1] for part in self.linear if part is not None]
@@ -258,7 +259,10 @@ class _Search:
                         for rest in rows(j + 1, used | {k}):
                             yield [(k, sign), *rest]
 
-        for choice in itertools.islice(rows(0, frozenset()), MAX_TRIALS):
+        for trial, choice in enumerate(rows(0, frozenset())):
+            if trial == MAX_TRIALS:
+                self.is_cut = True
+                return
             matrix = sp.zeros(n, n)
             for j, (k, sign) in enumerate(choice):
                 matrix[j, k] = sign
@@ -340,7 +344,12 @@ class _Search:
         return [compile_expression(right, names) for right in rights]
 
     def reason(self, g: AxisMap) -> str:
-        """Name a term that g does not match when the components stay as they are."""
+        """Name a term that g does not match when the components stay as they are.
+
+        Where more signed permutations were left than are tried, that is the reason.
+        """
+        if self.is_cut:
+            return f"undecided: no action among the first {MAX_TRIALS} signed permutations"
         functions = self._open_functions(g)
         if functions:
             return f"{functions[0]} stands for any function; give it an expression in values="

@@ -32,7 +32,7 @@ from pdenet.symmetry.network.gauge import matrix_of
 from pdenet.symmetry.network.group import stage_group
 from pdenet.symmetry.network.places import places, shape_of
 from pdenet.symmetry.network.slices import Slices, slices_of
-from pdenet.symmetry.network.stages import check_classifier, rule_of
+from pdenet.symmetry.network.stages import check_classifier, check_stages, rule_of
 from pdenet.symmetry.network.transform import transforms
 
 TIE = 1e3
@@ -71,8 +71,8 @@ def canonical(model: Classifier) -> Canonical:
         positive factor beside O(n) or signed permutations stays as it is.
 
     Raises:
-        SymmetryError: an equation has several fields, or a stage on which GL(n) acts has no n
-            independent rows that no other stage moves.
+        SymmetryError: an equation has several fields, the classifier has no stages, or one on which
+            GL(n) acts has no n independent rows that no other stage moves.
 
     Example:
         >>> import pdenet as pn
@@ -97,10 +97,10 @@ def canonical(model: Classifier) -> Canonical:
 def prepared(model: Classifier) -> Classifier:
     """Return a copy in evaluation mode, with all rows written out and norms of stages folded."""
     check_classifier(model)
+    check_stages(model)
     made = copied(model).eval()
     write_out(made)
-    for stage in range(1, len(made.stages) + 1):
-        fold_stages(made, [stage])
+    fold_stages(made, range(1, len(made.stages) + 1))
     return made
 
 

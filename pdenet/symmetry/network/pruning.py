@@ -95,9 +95,9 @@ def probes(model: Classifier, images: torch.Tensor | None, seed: int) -> torch.T
         size = 16 if model.layout.stem == "plain" else 64
         generator = torch.Generator().manual_seed(seed)
         images = torch.randn(8, model.in_channels, size, size, generator=generator)
-    if not isinstance(images, torch.Tensor) or images.ndim != 4:
+    if not isinstance(images, torch.Tensor) or images.ndim != 4 or not len(images):
         raise SymmetryError(
-            "images is a tensor (picture, channel, y, x); got "
+            "images is a tensor (picture, channel, y, x) of one picture or more; got "
             f"{getattr(images, 'shape', type(images).__name__)}; give pictures of the data set"
         )
     return images.to(like)

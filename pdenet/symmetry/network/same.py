@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -10,10 +11,11 @@ import torch
 
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
+from pdenet.symmetry.arguments import between
 from pdenet.symmetry.network.canonical import canonical_matrix, prepared, rows_of_stage
 from pdenet.symmetry.network.places import shape_of
 from pdenet.symmetry.network.pruning import logits_change, probes
-from pdenet.symmetry.network.stages import check_classifier, rule_of
+from pdenet.symmetry.network.stages import check_classifier, check_stages, rule_of
 from pdenet.symmetry.network.transform import REFUSED_ERROR, transforms
 
 ROUNDINGS = 1e4
@@ -84,11 +86,12 @@ def same_function(
         eps is that of the less exact model's own type, since its weights were rounded to it:
         changes of cond(P) = 1000 alter logits by up to 2.4e-2 in float32, so that other functions
         that differ by less may be "not found" there. `model.double()` before a change decides more.
-        Networks of one function that other symmetries make of one
-        another, such as a permutation of what is hidden inside a block, are "not found".
+        Networks of one function that other symmetries make of one another, such as a permutation
+        of what is hidden inside a block, are "not found".
 
     Raises:
-        SymmetryError: the architectures differ, something is no classifier, or has no stages.
+        SymmetryError: the architectures differ, something is no classifier or has no stages, or an
+            argument makes no sense.
 
     Example:
         >>> import pdenet as pn
@@ -103,6 +106,8 @@ def same_function(
         check_classifier(model)
         check_stages(model)
     _check_architectures(a, b)
+    if tolerance is not None:
+        between("tolerance", tolerance, 0.0, math.inf, "tolerance=1e-3")
     eps = max(torch.finfo(next(m.parameters()).dtype).eps for m in (a, b))
     # In float64, so that the weights' own rounding is all that is left.
     one, other = prepared(a).double(), prepared(b).double()
@@ -172,19 +177,6 @@ def _matrix(one: Classifier, other: Classifier, stage: int) -> np.ndarray:
 
 def _numbers(model: Classifier) -> dict[str, torch.Tensor]:
     return {k: v.detach().double() for k, v in model.state_dict().items() if v.is_floating_point()}
-
-
-def check_stages(model: Classifier) -> None:
-    """Check that a classifier has stages, whose unknowns can change.
-
-    Raises:
-        SymmetryError: it was cut down to its stem.
-    """
-    if not len(model.stages):
-        raise SymmetryError(
-            "a classifier with stages was expected, whose unknowns can change; got one of its stem "
-            "and head alone; compare its logits, or keep at least one stage"
-        )
 
 
 def _check_architectures(a: Classifier, b: Classifier) -> None:

@@ -36,8 +36,7 @@ from pdenet.symmetry.network.pruning import (
     probes,
     thresholded,
 )
-from pdenet.symmetry.network.same import check_stages
-from pdenet.symmetry.network.stages import check_classifier
+from pdenet.symmetry.network.stages import check_classifier, check_stages
 from pdenet.symmetry.network.transform import transforms
 
 if TYPE_CHECKING:  # loading Matplotlib takes a second
@@ -206,11 +205,6 @@ def sparsify(
         between("threshold", threshold, 0.0, 1.0, "1e-3, or None for the largest that is tolerated")
     size = None if size is None else pair("size", size, "size=32")
     images = probes(model, images, seed)
-    if not len(images):
-        raise SymmetryError(
-            "pictures on which logits are measured were expected; got images with none; give some, "
-            "or None for random ones"
-        )
     was_training = model.training
     start = copied(model).eval()
     phases = [Phase("as given", count(start, size), 0.0)]

@@ -30,6 +30,19 @@ def check_classifier(model: object) -> None:
         )
 
 
+def check_stages(model: Classifier) -> None:
+    """Check that a classifier has stages, whose unknowns can change.
+
+    Raises:
+        SymmetryError: it was cut down to its stem.
+    """
+    if not len(model.stages):
+        raise SymmetryError(
+            "a classifier with stages was expected, whose unknowns can change; got one of its stem "
+            "and head alone; compare its logits, or keep at least one stage"
+        )
+
+
 def stage_of(model: Classifier, number: int) -> Stage:
     """Return a stage by its number, from 1.
 
@@ -37,10 +50,7 @@ def stage_of(model: Classifier, number: int) -> Stage:
         SymmetryError: there is none.
     """
     count = len(model.stages)
-    if not count:
-        raise SymmetryError(
-            "a classifier with stages was expected; got one pruned to its stem; make it anew"
-        )
+    check_stages(model)
     check_number(number, count)
     stage = model.stages[number - 1]
     assert isinstance(stage, Stage)

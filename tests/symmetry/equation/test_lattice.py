@@ -13,6 +13,7 @@ import sympy as sp
 from pdenet.equation.catalogue import catalogue
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import Coefficient, D, VectorField, coordinates, fields, indices
+from pdenet.symmetry.equation import lattice
 from pdenet.symmetry.equation.axis_maps import AxisMap
 from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
 from pdenet.symmetry.equation.representation import representation
@@ -350,3 +351,15 @@ def test_a_turn_that_needs_a_transpose_is_said_to_lack_a_renaming() -> None:
     one = sp.Eq(u[i].diff(t), a[i, j] * D(u[j], x) + a[j, i] * D(u[j], y))
     reasons = {b.name: b.reason for b in PDE(one).symmetries().lattice.broken}
     assert reasons["mirror x ↔ y"].endswith("and no renaming of coefficients helps")
+
+
+def test_a_search_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With m² = −m from u u_x and m² = m from u² the mirror fails for each of the 8 matrices."""
+    time, along = coordinates("t x")
+    both = fields("u v", (time, along))
+    pde = PDE(*(sp.Eq(f.diff(time), f * f.diff(along) + f**2) for f in both))
+    (fault,) = pde.symmetries().lattice.broken
+    assert "undecided" not in fault.reason
+    monkeypatch.setattr(lattice, "MAX_TRIALS", 7)
+    (fault,) = pde.symmetries().lattice.broken
+    assert fault.reason == "undecided: no action among the first 7 signed permutations"

@@ -211,3 +211,15 @@ def test_a_stem_and_head_alone_have_no_unknowns_to_compare() -> None:
     cut.prune_intermediate_layers((0,))
     with pytest.raises(SymmetryError, match=r"with stages was expected.*stem"):
         same_function(cut, cut)
+
+
+def test_comparisons_refuse_arguments_of_no_sense() -> None:
+    model = model_of("eq7", activation="none", norm=False)
+    for tolerance in (-1.0, float("nan"), "1e-3"):
+        with pytest.raises(SymmetryError, match="tolerance is a number"):
+            same_function(model, model, tolerance)  # type: ignore[arg-type]
+    with pytest.raises(SymmetryError, match="one picture or more"):
+        same_function(model, model, images=torch.zeros(0, 3, 8, 8))
+    model.prune_intermediate_layers([0])
+    with pytest.raises(SymmetryError, match="a classifier with stages was expected"):
+        canonical(model)

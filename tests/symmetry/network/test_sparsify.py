@@ -294,7 +294,7 @@ def test_where_only_factors_act_no_zero_is_promised() -> None:
         ({"stage": "2"}, "stage is a whole number, 1 or more; got '2'"),
         ({"size": -3}, "size is a whole number, 1 or more; got -3"),
         ({"size": (8, 8, 8)}, "size is one number of pixels"),
-        ({"images": torch.zeros(0, 3, 8, 8)}, "got images with none"),
+        ({"images": torch.zeros(0, 3, 8, 8)}, "one picture or more"),
         ({"threshold": -1.0}, "threshold is a number, 0 or more and less than 1; got -1.0"),
         ({"threshold": float("nan")}, "less than 1; got nan"),
         ({"threshold": 1.0}, "less than 1; got 1.0"),
