@@ -21,6 +21,7 @@ from torch import nn
 
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.directions import Directions
+from pdenet.symmetry import arguments
 from pdenet.symmetry.kernels.running import REFUSALS, home, model_name
 from pdenet.symmetry.kernels.tracing import Pair, Window, trace
 
@@ -185,7 +186,7 @@ def uneven_padding(
         >>> found.uses[0].before, found.uses[0].after, found.below, found.above
         ((1, 1), (0, 0), (7, 7), (9, 9))
     """
-    height, width = _size(size)
+    height, width = arguments.pair("size", size, "224")
     channels = _channels(model) if in_channels is None else in_channels
     try:
         windows = _traced(model, (height, width), channels)
@@ -206,15 +207,6 @@ def uneven_padding(
 def pair(values: Pair) -> str:
     """Return "3×3" for (3, 3)."""
     return f"{values[0]}×{values[1]}"
-
-
-def _size(size: int | tuple[int, int]) -> Pair:
-    given = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(given) != 2 or not all(type(n) is int and n > 0 for n in given):
-        raise SymmetryError(
-            f"a size is a positive whole number of pixels or (y, x); got {size!r}; write 224"
-        )
-    return given[0], given[1]
 
 
 def _channels(model: nn.Module) -> int:
