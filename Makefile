@@ -2,7 +2,7 @@
 # PYTHON chooses the interpreter for it:  make test PYTHON=python3.12
 
 PYTHON ?= python3
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,10 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs clean
+.PHONY: help demo test test-all checks lint format docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -29,9 +29,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## simulate a photograph and a wave, write one page with pictures
 	$(BIN)/pdenet demo
 
-test: lint $(INSTALLED) ## lint, type checker, all tests, documents
+test: checks ## lint, type checker, documents, the quick tier of the tests
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -m "not deep" $(PYTEST_ARGS)
+
+test-all: checks ## the same with all tests, the deep tier too: an hour
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(BIN)/python -m pytest $(PYTEST_ARGS)
-	$(MAKE) docs
+
+checks: $(INSTALLED)
+	@# Each of the two is busy on one core.
+	$(MAKE) -j 2 lint docs
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -18,23 +18,33 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
+from tests.tiers import (  # noqa: E402, F401 (pytest finds its hooks and fixtures here)
+    each,
+    note_laws,
+    pytest_addoption,
+    pytest_runtest_makereport,
+)
+
 # No deadline: the first example of a test may compile or import something large.
-# fast: while writing; ci: before every merge; deep: overnight, or after a change of numerics.
+# fast: the quick tier, `make test`; ci: the deep one, `make test-all`; deep: overnight, or after a
+# change of numerics.
 for _name, _examples in (("fast", 10), ("ci", 50), ("deep", 500)):
     settings.register_profile(
         _name,
         max_examples=_examples,
         deadline=None,
         # A red test must be red again on the next machine.
-        derandomize=_name == "ci",
+        derandomize=_name != "deep",
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow],
     )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "fast"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked `gpu` where there is no CUDA device; ask torch only if something is."""
+@pytest.hookimpl(tryfirst=True)  # before `-m` takes members away
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note the laws; skip `gpu` where there is no CUDA device, and ask torch only if it matters."""
+    note_laws(config, items)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

@@ -64,7 +64,7 @@ def test_without_arguments_it_trains_eq7_on_the_digits(capsys: pytest.CaptureFix
     assert "without arguments, on handwritten digits" in " ".join(shown.split()).lower()
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
 )
@@ -142,7 +142,7 @@ def test_bad_calls_have_status_2_and_a_sentence(
     assert list(tmp_path.rglob("last-*")) == []
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_torchrun_trains_two_processes(tmp_path: Path) -> None:
     made = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",

@@ -70,7 +70,7 @@ def test_its_backward_pass_compiles_too(net: Network) -> None:
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.slow  # which is never skipped: its kernels are C++, 5 to 30 s on one core
+@pytest.mark.deep  # which is never skipped: its kernels are C++, 5 to 30 s on one core
 def test_the_default_compiler_takes_it() -> None:
     net = CASES["flux"].network(steps=1)
     u = states(net, 2)

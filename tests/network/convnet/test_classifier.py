@@ -276,7 +276,7 @@ def test_checkpointing_recomputes_blocks_and_can_be_undone() -> None:
 
 
 # With what torch.compile loads when it is first used.
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_compiler_takes_checkpointed_blocks_in_one_graph() -> None:
     model = model_of("eq3_small", layout=pn.Layout((8, 16), (1, 2))).train()
     x = torch.randn(2, 3, 8, 8)

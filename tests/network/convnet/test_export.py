@@ -76,7 +76,7 @@ def test_a_model_in_training_compiles_without_a_graph_break() -> None:
 
 
 # Code takes up to a minute to make: of one model without a flux, and of one with.
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["eq3_small", "eq7_nows_x6_small"])
 def test_compiled_code_gives_the_same_logits(name: str) -> None:
     model = ready(name)
@@ -95,7 +95,7 @@ def run_onnx(path: Path, x: torch.Tensor) -> np.ndarray:
     return np.asarray(logits)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", SMALL)
 def test_onnx_runtime_gives_the_same_logits_for_any_number_of_pictures(
@@ -108,7 +108,7 @@ def test_onnx_runtime_gives_the_same_logits_for_any_number_of_pictures(
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("fused", [False, True])
 def test_onnx_runtime_gives_the_same_logits_at_the_published_size(
     fused: bool, tmp_path: Path

@@ -82,7 +82,7 @@ def test_what_is_left_is_trained_saved_and_made_again() -> None:
     assert all(p.grad is not None and p.grad.any() for p in again.parameters())
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_unit_rows_stay_left_out_of_an_onnx_program(tmp_path: Path) -> None:
     """`export` runs what it wrote and compares, to 1e-5; here what it holds is counted too."""
     model = published(**GENERAL).eval()

@@ -175,7 +175,7 @@ def eq3(activation: str) -> nn.Module:
     return pn.create_model("eq3_small", 10, in_channels=1, activation=activation)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_without_activation_the_buffers_overflow_unguarded(pictures: Pictures) -> None:
     bare = train(eq3("none"), pictures, guarded=False)
     assert bare.died is not None
@@ -185,7 +185,7 @@ def test_without_activation_the_buffers_overflow_unguarded(pictures: Pictures) -
     assert bare.accuracy < CHANCE
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_without_activation_a_guarded_run_learns(pictures: Pictures) -> None:
     guarded = train(eq3("none"), pictures, guarded=True)
     assert 1 <= len(guarded.trips) <= 10
@@ -194,7 +194,7 @@ def test_without_activation_a_guarded_run_learns(pictures: Pictures) -> None:
     assert guarded.accuracy > 0.85
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_hardtanh_is_finite_and_dead_unguarded(pictures: Pictures) -> None:
     bare = train(eq3("hardtanh"), pictures, guarded=False, stop=SOON)
     assert bare.died is None
@@ -202,7 +202,7 @@ def test_hardtanh_is_finite_and_dead_unguarded(pictures: Pictures) -> None:
     assert bare.accuracy < CHANCE
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_hardtanh_overflows_at_a_larger_rate(pictures: Pictures) -> None:
     bare = train(eq3("hardtanh"), pictures, guarded=False, lr=100.0)
     assert bare.died is not None
@@ -210,7 +210,7 @@ def test_hardtanh_overflows_at_a_larger_rate(pictures: Pictures) -> None:
     assert bare.accuracy < CHANCE
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_with_hardtanh_a_guarded_run_learns(pictures: Pictures) -> None:
     """A loss ten times that of a guess counts as bad."""
     guarded = train(eq3("hardtanh"), pictures, guarded=True, max_loss=10 * GUESS)

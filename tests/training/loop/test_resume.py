@@ -26,7 +26,7 @@ HARD |= {"epochs": 8}
 KILLS = 10  # of each of two runs
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_run_that_is_killed_again_and_again_has_the_bits_of_one_that_is_not(
     size: int, tmp_path: Path

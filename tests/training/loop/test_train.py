@@ -352,7 +352,7 @@ def test_the_monitor_draws(tmp_path: Path) -> None:
     assert (made.folder / "monitor.png").stat().st_size > 1000
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["depth_penalty", "hyperbolicity_penalty"])
 def test_a_penalty_makes_what_it_measures_smaller(name: str, tmp_path: Path) -> None:
     def measured(weight: float) -> float:
