@@ -18,24 +18,32 @@ def blocks(page: Path) -> list[str]:
     return BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.name)
-def test_code_blocks_run_in_order(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the blocks of a page in order, as one program that stands in an empty folder."""
+    monkeypatch.chdir(folder)
     names: dict[str, object] = {}
     for k, block in enumerate(blocks(page)):
         exec(compile(block, f"{page.name}, block {k}", "exec"), names)  # noqa: S102 - our own pages
 
 
-def test_comments_of_the_readme_say_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("page", [p for p in PAGES[1:] if blocks(p)], ids=lambda p: p.name)
+def test_code_blocks_run_in_order(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(page, tmp_path, monkeypatch)
+
+
+def test_the_readme_runs_and_its_comments_say_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Lines such as `print(eq3)  # …` stand beside their output."""
-    readme = "\n".join(b.replace('result.movie("heat.gif")', "") for b in blocks(PAGES[0]))
-    exec(compile(readme, "README.md", "exec"), {})  # noqa: S102 - our own page
+    run(PAGES[0], tmp_path, monkeypatch)
     printed = capsys.readouterr().out.splitlines()
+    readme = "\n".join(blocks(PAGES[0]))
     promised = re.findall(r"^print\(.*?\)\s+# (.*)$", readme, re.MULTILINE)
     assert len(promised) == 9
     assert printed == promised
+    assert (tmp_path / "heat.gif").exists()
 
 
 def test_the_readme_counts_the_catalogue() -> None:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import runpy
-import time
 from pathlib import Path
 
 import jupytext
 import matplotlib.pyplot as plt
 import pytest
+import torch
+
+from tests.tiers import Each
 
 FOLDER = Path(__file__).resolve().parents[1] / "tutorials"
 TUTORIALS = sorted(FOLDER.glob("*.py"))
+# It trains for twelve epochs; `tests/cli/test_train.py` trains the same model for a few updates.
+LONG = {"05_training_a_pde_to_read_digits"}
 
 
 def test_tutorials_are_numbered_from_one_without_gaps() -> None:
     assert [int(path.name[:2]) for path in TUTORIALS] == list(range(1, len(TUTORIALS) + 1))
 
 
-@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
-def test_tutorial_runs_within_a_minute_shows_pictures_and_leaves_no_files(
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.deep] if path.stem in LONG else [])
+        for path in TUTORIALS
+    ],
+)
+def test_tutorial_runs_shows_pictures_and_leaves_no_files(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown: list[int] = []
@@ -32,17 +42,22 @@ def test_tutorial_runs_within_a_minute_shows_pictures_and_leaves_no_files(
 
     monkeypatch.setattr(plt, "show", show)
     monkeypatch.chdir(tmp_path)
-    before = time.perf_counter()
+    # A reader's machine is the tutorial's alone; here workers share the cores.
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
     runpy.run_path(str(path), run_name="__main__")  # its own assertions are the test
-    assert time.perf_counter() - before < 60
     assert len(shown) >= 2
     assert shown == [1] * len(shown)
     assert len(capsys.readouterr().out.splitlines()) >= 5
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
-def test_tutorial_opens_as_a_notebook_of_the_promised_parts(path: Path) -> None:
+def test_tutorials_open_as_notebooks_of_the_promised_parts(each: Each) -> None:
+    for path, held in each(TUTORIALS, key=lambda path: path.stem):
+        with held:
+            check_parts(path)
+
+
+def check_parts(path: Path) -> None:
     notebook = jupytext.read(path)
     assert notebook.metadata["jupytext"]["text_representation"]["format_name"] == "percent"
     cells = notebook.cells
@@ -60,8 +75,10 @@ def test_tutorial_opens_as_a_notebook_of_the_promised_parts(path: Path) -> None:
     assert cells[-1].cell_type == "markdown"
 
 
-@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
-def test_tutorial_survives_the_way_through_a_notebook(path: Path) -> None:
-    notebook = jupytext.reads(jupytext.writes(jupytext.read(path), fmt="ipynb"), fmt="ipynb")
-    again = jupytext.reads(jupytext.writes(notebook, fmt="py:percent"), fmt="py:percent")
-    assert [c.source for c in again.cells] == [c.source for c in jupytext.read(path).cells]
+def test_tutorials_survive_the_way_through_a_notebook(each: Each) -> None:
+    for path, held in each(TUTORIALS, key=lambda path: path.stem):
+        with held:
+            read = jupytext.read(path)
+            notebook = jupytext.reads(jupytext.writes(read, fmt="ipynb"), fmt="ipynb")
+            again = jupytext.reads(jupytext.writes(notebook, fmt="py:percent"), fmt="py:percent")
+            assert [c.source for c in again.cells] == [c.source for c in read.cells]
