@@ -89,10 +89,8 @@ def _ratio(part: int, whole: int) -> float:
 class Tally:
     """Counts predictions, batch by batch, without waiting for the device.
 
-    A label has rank r when r classes stand before it: those with a larger logit, and of those with
-    an equal logit the ones with a smaller index. It is a hit at k when r < k, and the class of
-    rank 0 is the prediction. So exactly k classes are within the first k whatever the ties, and a
-    network that is constant is right about class 0 only.
+    A label is a hit at k when its rank, see `ranks`, is below k, and the class of rank 0 is the
+    prediction.
 
     Args:
         num_classes: the number of classes.
@@ -164,12 +162,7 @@ class Tally:
                 )
         device = self._confusion.device
         logits, labels = logits.detach().to(device, torch.float32), labels.to(device)
-        own = logits.gather(1, labels[:, None])  # (batch, 1)
-        classes = torch.arange(self.num_classes, device=device)
-        before = (logits > own) | ((logits == own) & (classes < labels[:, None]))
-        predicted = predictions(logits)
-        # A comparison with NaN is false: without this the label of a row of NaNs would come first.
-        rank = before.sum(dim=1).masked_fill(predicted == self.num_classes, self.num_classes)
+        predicted, rank = predictions(logits), ranks(logits, labels)
         for n, k in enumerate(self.top):
             self._hits[n] += (rank < min(k, self.num_classes)).sum()
         cells = labels * (self.num_classes + 1) + predicted
@@ -198,6 +191,27 @@ class Tally:
             confusion=np.ascontiguousarray(table[:, :-1]),
             undecided=np.ascontiguousarray(table[:, -1]),
         )
+
+
+def ranks(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return how many classes stand before each label: shape (batch,), int64.
+
+    Those are the classes with a larger logit, and of those with an equal one the ones of a smaller
+    index. So exactly k classes have a rank below k, whatever the ties, and a network that is
+    constant is right about class 0 only: of the other rules one calls it right about every
+    picture, and `topk` about any of several. ±∞ is larger or smaller than every number, and equal
+    to itself. A row with a NaN is in no order: all its classes stand before the label.
+
+    Example:
+        >>> ranks(torch.tensor([[2.0, 3.0, 3.0], [0.0, 1.0, math.nan]]), torch.tensor([2, 1]))
+        tensor([1, 3])
+    """
+    num_classes = logits.shape[1]
+    own = logits.gather(1, labels[:, None])  # (batch, 1)
+    classes = torch.arange(num_classes, device=logits.device)
+    before = (logits > own) | ((logits == own) & (classes < labels[:, None]))
+    # A comparison with NaN is false: without this the label of a row of NaNs would come first.
+    return before.sum(dim=1).masked_fill(logits.isnan().any(dim=1), num_classes)
 
 
 def predictions(logits: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from pdenet.errors import CheckpointError, DivergedError
 from pdenet.training.data.loaders import Batch, Data, load_data
+from pdenet.training.evaluation.metrics import ranks
 from pdenet.training.loop.building import build_model, penalty_of
 from pdenet.training.loop.checkpoint import Checkpoints, read_checkpoint
 from pdenet.training.loop.distributed import Ranks, joined, sync_batch_norm
@@ -291,10 +292,8 @@ class _Training:
                 logits = model(self._placed(images)).float()  # (batch, class)
             goal = labels.to(self.ranks.device)
             loss = F.cross_entropy(logits, goal, reduction="sum")
-            ranking = logits.topk(min(5, logits.shape[1])).indices
-            # NaN sorts above all numbers: such an answer is wrong, whatever comes first.
-            hits = (ranking == goal[:, None]) & logits.isfinite().all(dim=1, keepdim=True)
-            counts = torch.stack([loss, hits[:, 0].sum(), hits.sum()]).double().cpu()
+            rank, most = ranks(logits, goal), min(5, logits.shape[1])
+            counts = torch.stack([loss, (rank < 1).sum(), (rank < most).sum()]).double().cpu()
             totals += torch.cat([counts, torch.tensor([float(len(labels))])])
         loss, top1, top5, count = self.ranks.sum(totals).tolist()
         count = max(count, 1.0)

@@ -28,6 +28,7 @@ from pdenet.network.convnet import penalties
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.layout import Layout
 from pdenet.training.data.loaders import Data, load_data
+from pdenet.training.evaluation.evaluate import evaluate
 from pdenet.training.loop import train as loop
 from pdenet.training.loop.checkpoint import Checkpoints
 from pdenet.training.loop.options import TrainOptions
@@ -85,6 +86,46 @@ def test_the_numbers_of_validation_are_those_of_the_saved_model(tmp_path: Path) 
         assert loss == pytest.approx(row["val_loss"], rel=1e-5)  # float32 sums in another order
         assert saved.state["classes"] == [str(k) for k in range(10)]
         assert len(saved.state["mean"]) == 1
+
+
+class Coarse(Plain):
+    """Judges with ties in every row, infinities of either sign in some, and NaN in a few."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        if self.training:
+            return logits
+        logits = logits.div(4).round()
+        kind = (16 * images.detach().sum(dim=(1, 2, 3))).long().remainder(8)  # (batch,)
+        logits[kind == 1] = logits[kind == 1].masked_fill(logits[kind == 1] >= 0, math.inf)
+        logits[kind == 2] = logits[kind == 2].masked_fill(logits[kind == 2] < 1, -math.inf)
+        logits[kind == 3, 0] = math.nan
+        return logits
+
+
+def test_validation_and_evaluation_agree_on_ties_and_infinities(tmp_path: Path) -> None:
+    """Else `best` would be another checkpoint than the one that `pdenet evaluate` prefers."""
+    model = Coarse()
+    made = train(small_options(tmp_path, epochs=2), model=model)
+    data = load_data(small_options(tmp_path).data_options())
+    found = evaluate(model, data.val, data.classes).metrics
+    images, labels = (torch.cat(parts) for parts in zip(*data.val, strict=True))
+    logits = model.eval()(images)
+    hits = {1: 0, 5: 0}
+    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        if any(map(math.isnan, row)):
+            continue
+        order = sorted(range(10), key=lambda c: (-row[c], c))
+        for k in hits:
+            hits[k] += label in order[:k]
+    for k, count in hits.items():
+        assert found.top[k] == count / len(labels)
+        assert made.history[-1][f"val_top{k}"] == 100 * count / len(labels)
+    # What the law is about is there.
+    assert all(bool(what.any()) for what in (logits == math.inf, logits == -math.inf))
+    assert 0 < int(logits.isnan().any(dim=1).sum()) < len(labels) / 4
+    top2 = logits.nan_to_num(0).topk(2).values
+    assert int((top2[:, 0] == top2[:, 1]).sum()) > len(labels) / 4
 
 
 class Recorded(torch.optim.SGD):
