@@ -8,13 +8,11 @@ traceback.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import NoReturn, TextIO
 
@@ -33,6 +31,7 @@ from pdenet.errors import (
     StabilityWarning,
     suggest,
 )
+from pdenet.training.loop.interruption import handling
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -92,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with warnings.catch_warnings(), _terminable():
+        with warnings.catch_warnings(), handling(_terminate, signal.SIGTERM):
             # NumPy's: what ceases to be finite ends in an error of ours, which says where.
             warnings.simplefilter("ignore", RuntimeWarning)
             for shown in (StabilityWarning, BoundaryWarning, CheckpointWarning, DataWarning):
@@ -161,21 +160,9 @@ def _dispatch(arguments: list[str]) -> int:
     return status
 
 
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does: files are closed, half-written ones removed."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # handlers are the main thread's
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """End a command at SIGTERM as Ctrl-C does: files are closed, half-written ones removed."""
+    raise _Terminated
 
 
 def _module(command: str) -> ModuleType:

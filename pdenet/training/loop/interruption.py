@@ -1,15 +1,31 @@
-"""Interruption: Ctrl-C and SIGTERM ask a run to save and stop, at the next place where it can."""
+"""Interruption: signals that are deferred to the next place where a run can save and stop."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from types import FrameType, TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def handling(handler: Callable[[int, FrameType | None], None], *numbers: int) -> Iterator[None]:
+    """Let a handler have these signals, where it may: in the main thread, as Python wants it."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            # None: it was installed by something other than Python.
+            signal.signal(number, signal.SIG_DFL if old is None else old)
 
 
 class Interruption:
-    """Notes the first of these signals while it is entered.
+    """Notes the first Ctrl-C or SIGTERM while it is `listening`.
 
     A second Ctrl-C stops at once, without saving. Not under torchrun, where the terminal's Ctrl-C
     arrives twice: from the terminal, and passed on.
@@ -18,27 +34,15 @@ class Interruption:
         signal: which one has come; None so far.
     """
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self._before: dict[int, object] = {}
+    signal: int | None = None
 
-    def __enter__(self) -> Interruption:
-        # Python allows handlers in the main thread only; elsewhere a run cannot be asked.
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            # None: it was installed by something other than Python.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
-        self._before.clear()
+    @staticmethod
+    @contextmanager
+    def listening() -> Iterator[Interruption]:
+        """Take both signals to the end of the block."""
+        made = Interruption()
+        with handling(made._note, signal.SIGINT, signal.SIGTERM):
+            yield made
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         is_second = self.signal is not None and number == signal.SIGINT

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-import json
 import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import tomli_w
 
 from pdenet.errors import TrainingError, suggest
 
@@ -186,15 +187,23 @@ def pairs(text: str) -> dict[str, object]:
 
 
 def to_toml(values: Mapping[str, object]) -> str:
-    """Write values by name as TOML; None is left out.
+    """Write values by name as TOML; None is left out, in mappings too.
 
     Example:
         >>> print(to_toml({"lr": 0.3, "amp": True, "model_kwargs": {"position": 1}}), end="")
         lr = 0.3
         amp = true
-        model_kwargs = { position = 1 }
+        <BLANKLINE>
+        [model_kwargs]
+        position = 1
     """
-    return "".join(f"{_key(k)} = {_toml(v)}\n" for k, v in values.items() if v is not None)
+
+    def without_none(value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: without_none(v) for k, v in value.items() if v is not None}
+
+    return tomli_w.dumps({k: without_none(v) for k, v in values.items() if v is not None})
 
 
 _WORDS: dict[str, object] = {"true": True, "false": False, "none": None}
@@ -220,22 +229,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: _plain(one) for key, one in value.items()}
     raise ValueError(value)
-
-
-def _key(name: str) -> str:
-    return name if name.isidentifier() and name.isascii() else _toml(name)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        # JSON's escapes are TOML's, but for DEL, which TOML wants escaped.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, Mapping):
-        inside = ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items() if v is not None)
-        return f"{{ {inside} }}"
-    assert isinstance(value, list | tuple), value
-    return f"[{', '.join(_toml(one) for one in value)}]"

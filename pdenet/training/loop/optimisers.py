@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +9,13 @@ from typing import Any  # keywords of optimisers
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from pdenet.errors import TrainingError, suggest
+from pdenet.training.loop.finite import named_values
 
 _Make = Callable[..., torch.optim.Optimizer]
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 _WITH_MOMENTUM: dict[str, _Make] = {
     "sgd": torch.optim.SGD,
@@ -127,17 +129,15 @@ def layers_of(names: Sequence[str], matcher: Mapping[str, Any]) -> dict[str, int
     return {name: layers[place] for name, place in places.items()}
 
 
-class ModelEma(nn.Module):
+class ModelEma(AveragedModel):
     """The exponential moving average of a model: `module`, a copy in evaluation mode.
 
     a ← d a + (1 − d) p after each update; buffers are copied, since those of batch norm are
     averages already. With `warmup` d = min(decay, (1 + t)/(10 + t)) at the t-th update, t from 1:
     otherwise the start would weigh on a short run to its end.
 
-    `state_dict` holds the copy and the number of updates, all plain tensors.
+    `state_dict` holds the copy and how many states it is an average of, all plain tensors.
     """
-
-    num_updates: Tensor
 
     def __init__(self, model: nn.Module, decay: float = 0.9998, warmup: bool = True) -> None:
         """Copy a model.
@@ -150,43 +150,30 @@ class ModelEma(nn.Module):
         Raises:
             TrainingError: d is out of range.
         """
-        super().__init__()
         _check_range("decay", decay, 0.0, 1.0)
-        self.module = copy.deepcopy(model).eval().requires_grad_(False)
-        self.decay = decay
-        self.warmup = warmup
-        # A tensor, so that it is saved and rolled back with the rest; on the CPU's side, so that
-        # reading it waits for nothing.
-        self.register_buffer("num_updates", torch.zeros((), dtype=torch.int64))
 
-    @torch.no_grad()
+        def average(mine: _Tensors, now: _Tensors, t: Tensor | int) -> None:
+            d = min(decay, (1 + int(t)) / (10 + int(t))) if warmup else decay
+            # lerp: a + (1 − d)(p − a), exact where p = a.
+            torch._foreach_lerp_(mine, now, 1.0 - d)
+
+        super().__init__(model, multi_avg_fn=average)
+        self.eval().requires_grad_(False)
+        self.update_parameters(model)  # the start is the first of the states
+
     def update(self, model: nn.Module) -> None:
         """Take the parameters after an update into account.
 
         Raises:
             TrainingError: the model is another one than was copied.
         """
-        now = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        mine = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
-        if now.keys() != mine.keys():
+        differ = named_values(model).keys() ^ named_values(self.module).keys()
+        if differ:  # which torch would pair by their order, as far as they go
             raise TrainingError(
-                f"The average is of the model it was made from; the names "
-                f"{sorted(now.keys() ^ mine.keys())[:3]} differ. Give the bare module."
+                f"The average is of the model it was made from; the names {sorted(differ)[:3]} "
+                f"differ. Give the bare module."
             )
-        self.num_updates += 1
-        t = int(self.num_updates)
-        decay = min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
-        averaged = [name for name, _ in self.module.named_parameters()]
-        # lerp: a + (1 − d)(p − a), exact where p = a.
-        torch._foreach_lerp_(
-            [mine[name] for name in averaged], [now[name] for name in averaged], 1.0 - decay
-        )
-        for name, _ in self.module.named_buffers():
-            mine[name].copy_(now[name])
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Evaluate the average."""
-        return self.module(*inputs)
+        self.update_parameters(model)
 
 
 def _groups(

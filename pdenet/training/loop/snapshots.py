@@ -1,4 +1,4 @@
-"""Snapshots: the state of training in memory, taken and restored."""
+"""Snapshots: the state of training and of the random generators, taken and restored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Snapshot:
             for module in modules
         )
         state = _cloned(optimizer.state_dict()["state"])
-        return Snapshot(step, tensors, state, _random_state(modules))
+        return Snapshot(step, tensors, state, random_state(_devices(modules)))
 
     @torch.no_grad()
     def restore(self, modules: Sequence[nn.Module], optimizer: torch.optim.Optimizer) -> None:
@@ -48,7 +48,7 @@ class Snapshot:
         groups = optimizer.state_dict()["param_groups"]
         # The clone: the optimiser takes what it is given as its own, and changes it.
         optimizer.load_state_dict({"state": _cloned(self.optimizer), "param_groups": groups})
-        _set_random_state(modules, self.random)
+        set_random_state(_devices(modules), self.random)
 
     def as_plain(self) -> dict[str, object]:
         """Return it for a checkpoint; the tensors are not copied."""
@@ -91,23 +91,27 @@ def _cloned(state: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]
     }
 
 
-def _cuda_devices(modules: Sequence[nn.Module]) -> list[torch.device]:
-    devices = {p.device for module in modules for p in module.parameters()}
-    return sorted((device for device in devices if device.type == "cuda"), key=str)
+def _devices(modules: Sequence[nn.Module]) -> list[torch.device]:
+    return sorted({p.device for module in modules for p in module.parameters()}, key=str)
 
 
-def _random_state(modules: Sequence[nn.Module]) -> Tensor:
-    states = [torch.cuda.get_rng_state(device) for device in _cuda_devices(modules)]
+def random_state(devices: Sequence[torch.device]) -> Tensor:
+    """Return the state of the CPU's generator, then that of each CUDA device, uint8."""
+    states = [torch.cuda.get_rng_state(device) for device in devices if device.type == "cuda"]
     return torch.cat([torch.get_rng_state(), *states])
 
 
-def _set_random_state(modules: Sequence[nn.Module], state: Tensor) -> None:
-    cpu = torch.get_rng_state().numel()
+def set_random_state(devices: Sequence[torch.device], state: Tensor) -> None:
+    """Restore what `random_state` returned.
+
+    A run that moved to other devices has none for them, and goes on with what they have.
+    """
+    size = torch.get_rng_state().numel()
     # The clones: torch 2.13 ignores the offset of a view here, and crashes.
-    torch.set_rng_state(state[:cpu].clone())
-    devices = _cuda_devices(modules)
-    parts = state[cpu:].chunk(len(devices)) if devices else ()
-    # A run that moved to other devices has none for them, and goes on with what they have.
-    for device, part in zip(devices, parts, strict=False):
-        if part.numel() == torch.cuda.get_rng_state(device).numel():
-            torch.cuda.set_rng_state(part.clone(), device)
+    torch.set_rng_state(state[:size].cpu().clone())
+    rest = state[size:].cpu()
+    for device in devices:
+        if device.type == "cuda" and len(rest):
+            size = torch.cuda.get_rng_state(device).numel()
+            torch.cuda.set_rng_state(rest[:size].clone(), device)
+            rest = rest[size:]

@@ -21,7 +21,7 @@ from pdenet.training.loop.guard import Guard
 from pdenet.training.loop.optimisers import ModelEma
 from pdenet.training.loop.options import TrainOptions
 from pdenet.training.loop.precision import Precision
-from pdenet.training.loop.randomness import random_state, set_random_state
+from pdenet.training.loop.snapshots import random_state, set_random_state
 
 # A run is resumed with these as they are: they say what its state means.
 _FIXED: tuple[str, ...] = ("model", "model_kwargs", "num_classes", "in_chans", "batch_size")
@@ -87,7 +87,7 @@ def gathered(parts: Parts, now: Progress) -> dict[str, Any]:
     return {
         "progress": dataclasses.asdict(now),
         "losses": losses.tolist(),
-        "random": ranks.gather(random_state(ranks.device)),  # (process, byte)
+        "random": ranks.gather(random_state([ranks.device])),  # (process, byte)
         "optimizer": parts.optimizer.state_dict(),
         "precision": parts.precision.state_dict(),
         "ema": parts.ema.state_dict() if parts.ema else None,
@@ -130,7 +130,7 @@ def restored(parts: Parts, saved: Saved, options: TrainOptions) -> Progress:
             parts.ema.load_state_dict(state["ema"])
         parts.guard.load_state_dict(state["guard"], state["guard_random"][rank])
         now = Progress(**{**state["progress"], "loss_sum": state["losses"][rank]})
-        set_random_state(parts.ranks.device, state["random"][rank])
+        set_random_state([parts.ranks.device], state["random"][rank])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"a checkpoint of this model was expected; {str(saved.path)!r} is of another: "

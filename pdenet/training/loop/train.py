@@ -92,7 +92,7 @@ def train(
         >>> len(outcome.history)
         1
     """
-    with joined(options.device) as ranks, Interruption() as interruption:
+    with joined(options.device) as ranks, Interruption.listening() as interruption:
         return _Training(options, ranks, interruption, model, data).run()
 
 

@@ -176,7 +176,7 @@ def test_the_average_is_the_weighted_sum_of_all_states(warmup: bool) -> None:
     for p in ema.module.parameters():
         # Five updates of three roundings each.
         torch.testing.assert_close(p, torch.full_like(p, expected), rtol=1e-14, atol=0)
-    assert int(ema.num_updates) == 5
+    assert int(ema.n_averaged) == 6  # with the first
 
 
 def test_buffers_are_copied_and_the_model_is_left_alone() -> None:
