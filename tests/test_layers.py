@@ -53,7 +53,7 @@ LIBRARIES = {
 
 # Libraries that an extra brings, and the modules that may ask for them: no other needs them.
 EXTRAS = {
-    "timm": {"pdenet.timm", "pdenet.training.data.timm_pipeline"},
+    "timm": {"pdenet.timm"},
     "torchvision": set[str](),
 }
 

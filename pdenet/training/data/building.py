@@ -8,7 +8,6 @@ of its numbers; in validation the sample is left out.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,9 +22,6 @@ from pdenet.training.data.mixing import Mixing
 from pdenet.training.data.randomness import AUGMENT, ERASE, MIX, PLACES, generator
 from pdenet.training.data.reading import to_array
 from pdenet.training.data.sources import Source
-
-Pipeline = Callable[[Image.Image, torch.Generator], torch.Tensor]
-"""Augments one picture: float32 of shape (channels, size, size) with values in [0, 1]."""
 
 
 class Task(NamedTuple):
@@ -68,7 +64,7 @@ class TrainBuilder(Dataset[Built]):
     """
 
     source: Source
-    pipeline: Pipeline | None
+    pipeline: transforms.Pipeline | None
     hflip: float
     shift: int
     mean: tuple[float, ...]

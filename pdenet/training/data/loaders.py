@@ -9,13 +9,13 @@ import torch
 
 from pdenet.errors import TrainingError
 from pdenet.training.data import bundled, folders
-from pdenet.training.data.building import Pipeline, TrainBuilder, ValBuilder
+from pdenet.training.data.building import TrainBuilder, ValBuilder
 from pdenet.training.data.epochs import Batch, TrainBatches, ValBatches
 from pdenet.training.data.mixing import Mixing
 from pdenet.training.data.options import DataOptions
 from pdenet.training.data.randaugment import RandAugment
 from pdenet.training.data.sources import FileSource, MemorySource, Source
-from pdenet.training.data.transforms import Pipeline as PillowPipeline
+from pdenet.training.data.transforms import Pipeline
 
 __all__ = ["Batch", "Data", "DataOptions", "TrainBatches", "ValBatches", "load_data"]
 
@@ -62,7 +62,6 @@ def load_data(options: DataOptions, rank: int = 0, world_size: int = 1) -> Data:
     Raises:
         DataError: the folder, its classes or its class list cannot be used.
         TrainingError: the rank is none of them.
-        MissingExtraError: timm's transforms are asked for and timm is not installed.
     """
     if world_size < 1 or not 0 <= rank < world_size:
         raise TrainingError(
@@ -97,7 +96,7 @@ def load_data(options: DataOptions, rank: int = 0, world_size: int = 1) -> Data:
     builder = TrainBuilder(
         source=train,
         pipeline=_pipeline(options, train, mean),
-        hflip=0.0 if options.transforms == "timm" else options.hflip,
+        hflip=options.hflip,
         shift=options.shift,
         mean=mean,
         std=std,
@@ -136,15 +135,11 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
 def _pipeline(options: DataOptions, source: Source, mean: tuple[float, ...]) -> Pipeline | None:
     assert options.image_size is not None
     assert options.color_jitter is not None
-    if options.transforms == "timm":
-        from pdenet.training.data.timm_pipeline import TimmPipeline
-
-        return TimmPipeline.of(options, mean)
     # As in timm, RandAugment takes the place of the colour jitter.
     strength = 0.0 if options.aa else options.color_jitter
     if source.pixels is not None and options.scale is None and not options.aa and not strength:
         return None
-    return PillowPipeline(
+    return Pipeline(
         image_size=options.image_size,
         channels=len(mean),
         scale=options.scale,

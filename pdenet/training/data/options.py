@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from pdenet.errors import DataError, TrainingError, suggest
+from pdenet.errors import DataError, TrainingError
 from pdenet.training.data.randaugment import RandAugment
+from pdenet.training.loop import kinds
 
 DATASETS = ("digits", "faces", "folder")
-PIPELINES = ("pillow", "timm")
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_SHARE, _NOT_NEGATIVE = kinds.number(0.0, 1.0), kinds.number(0.0)
+_KINDS = {
+    "dataset": kinds.word(*DATASETS),
+    "image_size": kinds.whole(1),
+    "batch_size": kinds.whole(1),
+    "workers": kinds.whole(0),
+    "seed": kinds.whole(0),
+    "hflip": _SHARE,
+    "shift": kinds.whole(0),
+    "scale": kinds.interval(1.0),
+    "ratio": kinds.interval(),
+    "color_jitter": _NOT_NEGATIVE,
+    "reprob": _SHARE,
+    "mixup": _NOT_NEGATIVE,
+    "cutmix": _NOT_NEGATIVE,
+    "smoothing": _SHARE,
+    "crop_pct": kinds.number(0.0, 1.0, above=True),
+    "mean": kinds.numbers(None, "numbers, one a channel"),
+    "std": kinds.numbers(None, "numbers, one a channel"),
+    "max_bad_files": kinds.whole(0),
+    "max_pixels": kinds.whole(1),
+}
 
 _NATIVE = {"digits": 8, "faces": 25, "folder": 224}
 
@@ -41,7 +63,6 @@ class DataOptions:
         class_list: text file with one class folder a line, `#` for comments: a subset of classes.
         tune: digits and faces only: leave the test part alone, and split the training part again
             into training and validation, to choose hyper-parameters by.
-        transforms: "pillow", or "timm" for timm's training transforms (colour folders only).
         aa: "", or RandAugment as in "rand-m9-mstd0.5"; it replaces the colour jitter.
         hflip: probability of a mirror image; None for 0, 0.5 or 0.5.
         shift: translate by up to so many pixels along each axis; zeros (black) come in.
@@ -72,7 +93,6 @@ class DataOptions:
     seed: int = 0
     class_list: Path | None = None
     tune: bool = False
-    transforms: str = "pillow"
     aa: str = ""
     hflip: float | None = None
     shift: int = 0
@@ -139,40 +159,11 @@ class DataOptions:
         )
 
     def _check_numbers(self) -> None:
-        for name, least in (
-            ("image_size", 1),
-            ("batch_size", 1),
-            ("max_pixels", 1),
-            ("workers", 0),
-            ("seed", 0),
-            ("shift", 0),
-            ("max_bad_files", 0),
-        ):
-            value = getattr(self, name)
-            if value is None and name == "image_size":
-                continue
-            if not _is_integer(value) or value < least:
-                raise TrainingError(f"{name} is an integer ≥ {least}; got {value!r}; change it")
-        for name in ("hflip", "reprob", "smoothing"):
-            value = getattr(self, name)
-            if value is None and name == "hflip":
-                continue
-            if not _is_number(value) or not 0 <= value <= 1:
-                raise TrainingError(f"{name} is a share from 0 to 1; got {value!r}; change it")
-        for name in ("color_jitter", "mixup", "cutmix"):
-            value = getattr(self, name)
-            if value is None and name == "color_jitter":
-                continue
-            if not _is_number(value) or value < 0:
-                raise TrainingError(
-                    f"{name} is a finite number ≥ 0; got {value!r}; 0 switches it off"
-                )
-        if not _is_number(self.crop_pct) or not 0 < self.crop_pct <= 1:
-            raise TrainingError(
-                f"crop_pct is in (0, 1]; got {self.crop_pct!r}; 1 takes the largest square"
-            )
-        _check_interval("scale", self.scale, 1.0)
-        _check_interval("ratio", self.ratio, math.inf)
+        for option in dataclasses.fields(self):
+            if option.name in _KINDS:
+                value = getattr(self, option.name)
+                made = _KINDS[option.name].check(option.name, value, option.default)
+                object.__setattr__(self, option.name, made)
         # Pillow refuses what is larger by itself, and only by a setting of the whole process.
         most = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
         if self.max_pixels > most:
@@ -183,10 +174,6 @@ class DataOptions:
 
     def _check_dataset(self) -> None:
         name = self.name
-        if name not in DATASETS:
-            raise TrainingError(
-                f"dataset is one of {', '.join(DATASETS)}; got {name!r}.{suggest(name, DATASETS)}"
-            )
         if (name == "folder") != (self.folder is not None):
             raise TrainingError(
                 f"a folder goes with the data set 'folder', and with no other; got dataset={name!r}"
@@ -201,16 +188,6 @@ class DataOptions:
             raise TrainingError(
                 "tune splits the training part of digits and faces; got dataset='folder'; put the "
                 "images to tune by into the folder's val/"
-            )
-        if self.transforms not in PIPELINES:
-            raise TrainingError(
-                f"transforms is one of {', '.join(PIPELINES)}; got {self.transforms!r}."
-                f"{suggest(self.transforms, PIPELINES)}"
-            )
-        if self.transforms == "timm" and (name != "folder" or self.in_channels == 1):
-            raise TrainingError(
-                "timm's transforms take colour images of a folder; got "
-                f"dataset={name!r}, in_channels={self.in_channels}; use transforms='pillow'"
             )
 
     def _check_colours(self) -> None:
@@ -227,7 +204,6 @@ class DataOptions:
             if (
                 not isinstance(value, tuple)
                 or len(value) != channels
-                or not all(_is_number(v) for v in value)
                 or (name == "std" and min(value) <= 0)
             ):
                 what = "positive numbers" if name == "std" else "numbers"
@@ -235,28 +211,3 @@ class DataOptions:
                     f"{name} is a tuple of {channels} {what}, one a channel; got {value!r}; "
                     "leave it out for the default"
                 )
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_real and math.isfinite(float(value))  # type: ignore[arg-type]  # it is real
-
-
-def _check_interval(name: str, value: object, most: float) -> None:
-    if value is None:
-        return
-    if (
-        not isinstance(value, tuple)
-        or len(value) != 2
-        or not all(_is_number(v) for v in value)
-        or not 0 < value[0] <= value[1] <= most
-    ):
-        bound = f" ≤ {most:g}" if most < math.inf else ""
-        raise TrainingError(
-            f"{name} is a pair (low, high) with 0 < low ≤ high{bound}; got {value!r}; "
-            f"write {name}=(0.5, 1.0)"
-        )

@@ -133,131 +133,86 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
 # Every operation takes a signed level from −1 to 1; those without a direction use its size.
 
 
-def _affine(
-    image: Image.Image, matrix: tuple[float, float, float, float, float, float], fill: Fill
-) -> Image.Image:
-    return image.transform(
-        image.size,
-        Image.Transform.AFFINE,
-        matrix,
-        resample=Image.Resampling.BILINEAR,
-        fillcolor=fill if image.mode == "RGB" else fill[0],
-    )
+def _colour(image: Image.Image, fill: Fill) -> Fill | int:
+    return fill if image.mode == "RGB" else fill[0]
 
 
-def rotate(image: Image.Image, level: float, fill: Fill) -> Image.Image:
+def _turned(image: Image.Image, level: float, fill: Fill) -> Image.Image:
     """Turn by up to 30° about the centre."""
-    colour = fill if image.mode == "RGB" else fill[0]
+    colour = _colour(image, fill)
     return image.rotate(30.0 * level, resample=Image.Resampling.BILINEAR, fillcolor=colour)
 
 
-def shear_x(image: Image.Image, level: float, fill: Fill) -> Image.Image:
-    """Shift each row by up to 0.3 of its height above the bottom."""
-    return _affine(image, (1, 0.3 * level, 0, 0, 1, 0), fill)
+def _moved(matrix: Callable[[float, int, int], tuple[float, ...]]) -> Operation:
+    """Map pixels by an affine matrix, made of the level, the width and the height."""
 
-
-def shear_y(image: Image.Image, level: float, fill: Fill) -> Image.Image:
-    """Shift each column likewise."""
-    return _affine(image, (1, 0, 0, 0.3 * level, 1, 0), fill)
-
-
-def translate_x(image: Image.Image, level: float, fill: Fill) -> Image.Image:
-    """Shift by up to 0.45 of the width."""
-    return _affine(image, (1, 0, 0.45 * level * image.width, 0, 1, 0), fill)
-
-
-def translate_y(image: Image.Image, level: float, fill: Fill) -> Image.Image:
-    """Shift by up to 0.45 of the height."""
-    return _affine(image, (1, 0, 0, 0, 1, 0.45 * level * image.height), fill)
-
-
-def auto_contrast(image: Image.Image, level: float, fill: Fill) -> Image.Image:
-    """Stretch each channel to 0 … 255."""
-    return ImageOps.autocontrast(image)
-
-
-def equalize(image: Image.Image, level: float, fill: Fill) -> Image.Image:
-    """Make each channel's histogram flat."""
-    return ImageOps.equalize(image)
-
-
-def invert(image: Image.Image, level: float, fill: Fill) -> Image.Image:
-    """Take the negative."""
-    return ImageOps.invert(image)
-
-
-def solarize_add(image: Image.Image, level: float, fill: Fill) -> Image.Image:
-    """Add up to 110 to values below 128."""
-    add = min(128, int(110 * abs(level)))
-    table = [min(255, i + add) if i < 128 else i for i in range(256)]
-    return image.point(table * len(image.getbands()))
-
-
-def _posterize(bits: Callable[[int], int]) -> Operation:
     def operation(image: Image.Image, level: float, fill: Fill) -> Image.Image:
-        """Keep the leading bits of each value."""
-        keep = bits(int(4 * abs(level)))
-        # Pillow's own function refuses 0 bits; timm masks them all, and so do we.
-        mask = (0xFF << (8 - max(0, keep))) & 0xFF
-        return (
-            image
-            if keep >= 8
-            else image.point([i & mask for i in range(256)] * len(image.getbands()))
+        return image.transform(
+            image.size,
+            Image.Transform.AFFINE,
+            matrix(level, *image.size),
+            resample=Image.Resampling.BILINEAR,
+            fillcolor=_colour(image, fill),
         )
 
     return operation
 
 
-def _solarize(threshold: Callable[[int], int]) -> Operation:
+def _mapped(value: Callable[[int, float], int]) -> Operation:
+    """Map each value 0 … 255 by itself, at the size of the level."""
+
     def operation(image: Image.Image, level: float, fill: Fill) -> Image.Image:
-        """Take the negative of values from the threshold on."""
-        return ImageOps.solarize(image, threshold(min(256, int(256 * abs(level)))))
+        table = [value(i, abs(level)) for i in range(256)]
+        return image.point(table * len(image.getbands()))
 
     return operation
 
 
-def _enhanced(kind: Enhancer, factor: Callable[[float], float]) -> Operation:
-    def operation(image: Image.Image, level: float, fill: Fill) -> Image.Image:
+def _table(increasing: bool) -> dict[str, Operation]:
+    def enhanced(kind: Enhancer) -> Operation:
         """Blend with a grey, dark, flat or blurred image; factor 1 changes nothing."""
-        return kind(image).enhance(factor(level))
 
-    return operation
+        def operation(image: Image.Image, level: float, fill: Fill) -> Image.Image:
+            factor = max(0.1, 1.0 + 0.9 * level) if increasing else 1.8 * abs(level) + 0.1
+            return kind(image).enhance(factor)
 
+        return operation
 
-def _table(
-    posterize: Callable[[int], int],
-    solarize: Callable[[int], int],
-    enhance: Callable[[float], float],
-) -> dict[str, Operation]:
+    def posterized(i: int, level: float) -> int:
+        """Keep the leading bits; of none black is left, which Pillow's own function refuses."""
+        bits = 4 - int(4 * level) if increasing else int(4 * level)
+        return i & (0xFF << (8 - min(max(0, bits), 8)))
+
+    def solarized(i: int, level: float) -> int:
+        """Take the negative from a threshold on."""
+        threshold = min(256, int(256 * level))
+        return i if i < (256 - threshold if increasing else threshold) else 255 - i
+
+    def added(i: int, level: float) -> int:
+        """Add up to 110 to values below 128."""
+        return min(255, i + min(128, int(110 * level))) if i < 128 else i
+
     return {
-        "AutoContrast": auto_contrast,
-        "Equalize": equalize,
-        "Invert": invert,
-        "Rotate": rotate,
-        "Posterize": _posterize(posterize),
-        "Solarize": _solarize(solarize),
-        "SolarizeAdd": solarize_add,
-        "Color": _enhanced(ImageEnhance.Color, enhance),
-        "Contrast": _enhanced(ImageEnhance.Contrast, enhance),
-        "Brightness": _enhanced(ImageEnhance.Brightness, enhance),
-        "Sharpness": _enhanced(ImageEnhance.Sharpness, enhance),
-        "ShearX": shear_x,
-        "ShearY": shear_y,
-        "TranslateX": translate_x,
-        "TranslateY": translate_y,
+        "AutoContrast": lambda image, level, fill: ImageOps.autocontrast(image),
+        "Equalize": lambda image, level, fill: ImageOps.equalize(image),
+        "Invert": lambda image, level, fill: ImageOps.invert(image),
+        "Rotate": _turned,
+        "Posterize": _mapped(posterized),
+        "Solarize": _mapped(solarized),
+        "SolarizeAdd": _mapped(added),
+        "Color": enhanced(ImageEnhance.Color),
+        "Contrast": enhanced(ImageEnhance.Contrast),
+        "Brightness": enhanced(ImageEnhance.Brightness),
+        "Sharpness": enhanced(ImageEnhance.Sharpness),
+        "ShearX": _moved(lambda level, width, height: (1, 0.3 * level, 0, 0, 1, 0)),
+        "ShearY": _moved(lambda level, width, height: (1, 0, 0, 0.3 * level, 1, 0)),
+        "TranslateX": _moved(lambda level, width, height: (1, 0, 0.45 * level * width, 0, 1, 0)),
+        "TranslateY": _moved(lambda level, width, height: (1, 0, 0, 0, 1, 0.45 * level * height)),
     }
 
 
-ORIGINAL = _table(
-    posterize=lambda cut: cut,
-    solarize=lambda threshold: threshold,
-    enhance=lambda level: 1.8 * abs(level) + 0.1,
-)
+ORIGINAL = _table(increasing=False)
 """The fifteen operations with the levels of the TensorFlow original."""
 
-INCREASING = _table(
-    posterize=lambda cut: 4 - cut,
-    solarize=lambda threshold: 256 - threshold,
-    enhance=lambda level: max(0.1, 1.0 + 0.9 * level),
-)
+INCREASING = _table(increasing=True)
 """The same, each stronger with its level: "inc1"."""

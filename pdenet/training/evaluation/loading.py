@@ -17,7 +17,7 @@ from pdenet.training.data.loaders import Data, DataOptions, load_data
 from pdenet.training.evaluation.history import History
 from pdenet.training.loop.building import build_model
 from pdenet.training.loop.checkpoint import Checkpoints, Saved, read_checkpoint
-from pdenet.training.loop.options import BUNDLED, TrainOptions
+from pdenet.training.loop.options import BUNDLED, OPTIONS, PLACES, TrainOptions
 from pdenet.training.loop.runs import is_run
 
 KINDS = ("best", "last")
@@ -198,7 +198,7 @@ def _saved(path: Path, kind: str) -> tuple[Saved, Path]:
 
 def _plain(options: Mapping[str, object]) -> dict[str, Any]:
     # Where the run lay and what it resumed is nobody's business here.
-    return {k: v for k, v in options.items() if k not in ("experiment", "resume", "output")}
+    return {k: v for k, v in options.items() if k in OPTIONS and k not in PLACES}
 
 
 def _model_of(config: Mapping[str, Any], options: TrainOptions, data: Data) -> nn.Module:

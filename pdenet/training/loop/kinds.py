@@ -8,6 +8,8 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any  # what a kind has settled
 
 import tomli_w
 
@@ -70,9 +72,9 @@ def whole(low: int) -> Kind:
     """An integer from `low` on."""
 
     def settled(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
             raise ValueError
-        return value
+        return int(value)
 
     return Kind(f"an integer >= {low}", settled, int, "N")
 
@@ -81,7 +83,7 @@ def number(low: float, high: float = math.inf, *, above: bool = False, below: bo
     """A finite number from `low` to `high`, each included unless `above` and `below` say so."""
 
     def settled(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise ValueError
         made = float(value)
         is_low = low < made if above else low <= made
@@ -111,6 +113,20 @@ def numbers(count: int | None, words: str) -> Kind:
         return tuple(float(part) for part in text.replace(",", " ").split())
 
     return Kind(words, settled, read, "X")
+
+
+def interval(high: float = math.inf) -> Kind:
+    """Two numbers, 0 < first ≤ second ≤ high."""
+    pair = numbers(2, "")
+
+    def settled(value: object) -> object:
+        made: Any = pair.settled(value)
+        if not 0 < made[0] <= made[1] <= high:
+            raise ValueError
+        return made
+
+    bound = f" ≤ {high:g}" if high < math.inf else ""
+    return Kind(f"a pair, 0 < low ≤ high{bound}", settled, pair.read, pair.metavar)
 
 
 def word(*choices: str) -> Kind:

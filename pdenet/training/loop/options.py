@@ -83,10 +83,9 @@ class TrainOptions:
     hflip: float | None = _option(None, _SHARE, "probability of a mirror image", "augmentation")
     shift: int = _option(0, kinds.whole(0), "move by up to so many pixels", "augmentation")
     scale: tuple[float, float] | None = _option(
-        None, kinds.numbers(2, "two numbers, low and high"), "area of the crop", "augmentation")
+        None, kinds.interval(1.0), "area of the crop", "augmentation")
     ratio: tuple[float, float] = _option(
-        (3 / 4, 4 / 3), kinds.numbers(2, "two numbers, low and high"),
-        "width over height of the crop", "augmentation")
+        (3 / 4, 4 / 3), kinds.interval(), "width over height of the crop", "augmentation")
     color_jitter: float | None = _option(None, _NOT_NEGATIVE, "its strength", "augmentation")
     reprob: float = _option(0.0, _SHARE, "probability of random erasing", "augmentation")
     mixup: float = _option(0.0, _NOT_NEGATIVE, "its alpha; 0 for none", "augmentation")
@@ -98,8 +97,6 @@ class TrainOptions:
         None, kinds.numbers(None, "numbers, one a channel"), "subtracted", "augmentation")
     std: tuple[float, ...] | None = _option(
         None, kinds.numbers(None, "numbers, one a channel"), "divided by", "augmentation")
-    transforms: str = _option(
-        "pillow", kinds.word("pillow", "timm"), "whose: pillow or timm", "augmentation")
 
     opt: str = _option("sgd", kinds.word(*OPTIMIZERS), ", ".join(OPTIMIZERS), "optimisation")
     lr: float = _option(0.1, _POSITIVE, "the peak learning rate", "optimisation")
@@ -220,7 +217,7 @@ class TrainOptions:
             "reprob",
         )
         same += ("color_jitter", "mixup", "cutmix", "smoothing", "crop_pct", "mean", "std")
-        same += ("max_bad_files", "transforms")
+        same += ("max_bad_files",)
         return DataOptions(
             dataset=(self.data_dir or "digits") if is_bundled else "folder",
             folder=None if is_bundled else Path(self.data_dir or ""),
@@ -239,10 +236,10 @@ class TrainOptions:
 
     def to_toml(self) -> str:
         """Write the options as a TOML file that `--config` reads."""
-        return to_toml({k: v for k, v in self.as_plain().items() if k not in _PLACES})
+        return to_toml({k: v for k, v in self.as_plain().items() if k not in PLACES})
 
 
-_PLACES = ("output", "experiment", "resume")
+PLACES = ("output", "experiment", "resume")
 """Where a run lies: no part of what it is."""
 
 OPTIONS = {option.name: option for option in dataclasses.fields(TrainOptions)}
@@ -283,7 +280,7 @@ def settle(given: Mapping[str, object], config: str | Path | None = None) -> Tra
         layers["recipe"] = recipe
     if resume is None:
         return TrainOptions(**{**layers, **said})
-    places = {k: v for k, v in {**layers, **said}.items() if k in (*_PLACES, "model", "data_dir")}
+    places = {k: v for k, v in {**layers, **said}.items() if k in (*PLACES, "model", "data_dir")}
     # With the defaults for all the rest, which need not go with what is said.
     arguments = TrainOptions(**places).locate()[0] / ARGUMENTS
     kept = read_toml(arguments) if arguments.is_file() else {}
@@ -307,6 +304,7 @@ def read_toml(path: Path) -> dict[str, object]:
         raise TrainingError(
             f"a TOML file of options was expected; {str(path)!r} is none: {error}; correct it"
         ) from error
+    found.pop("transforms", None)  # of runs that could choose between Pillow's and timm's
     _check_names(found, str(path))
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,8 @@ from PIL import Image
 from pdenet.training.data import bundled
 from pdenet.training.data.examples import TEXTURES, write_textures
 from pdenet.training.data.loaders import DataOptions, load_data
-from pdenet.training.data.options import IMAGENET_MEAN, IMAGENET_STD
 from pdenet.training.data.transforms import central_box
-from tests.training.data.pictures import timm_module, write_folder
+from tests.training.data.pictures import write_folder
 
 
 def test_digits_are_split_as_scikit_learn_splits_them() -> None:
@@ -173,25 +171,3 @@ def test_textures_depend_on_the_seed_alone(tmp_path: Path) -> None:
     assert contents("one", 0) == contents("two", 0) != contents("three", 1)
     with Image.open(tmp_path / "one/train/coffee/0000.png") as image:
         assert image.mode == "L"
-
-
-def test_timm_transforms_are_deterministic_and_leave_the_global_state(tmp_path: Path) -> None:
-    timm_module("timm.data")
-    write_folder(tmp_path)
-    options = DataOptions(
-        folder=tmp_path, image_size=16, batch_size=7, transforms="timm", aa="rand-m9-mstd0.5"
-    )
-    state = random.getstate(), torch.get_rng_state()
-    whole = list(load_data(options).train.epoch(1))
-    random.seed(5)
-    rest = list(load_data(options).train.epoch(1, 1))
-    random.setstate(state[0])
-    assert len(whole) == 2
-    assert torch.equal(whole[1][0], rest[0][0])
-    assert torch.equal(state[1], torch.get_rng_state())
-    assert not torch.equal(next(load_data(options).train.epoch(2))[0], whole[0][0])
-    # Normalised bytes: whole multiples of 1/255.
-    mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
-    levels = (whole[0][0] * std + mean) * 255
-    torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
-    assert 0 <= float(levels.round().min()) <= float(levels.round().max()) <= 255
