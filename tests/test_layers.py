@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "pdenet"
 
 FLOORS = {
-    "errors": 0,
+    "errors": -1,  # what floor 0 stands on
+    "checks": 0,
     "equation": 1,
     "discrete": 2,
     "backends": 3,
@@ -47,6 +48,7 @@ DOORS = {
 # The libraries that the two floors of mathematics may use besides the standard library.
 LIBRARIES = {
     "errors": {"numpy"},
+    "checks": set[str](),
     "equation": {"numpy", "sympy"},
     "discrete": {"numpy", "opt_einsum", "scipy", "sympy", "threadpoolctl"},
 }

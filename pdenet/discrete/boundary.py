@@ -6,7 +6,6 @@ decided in `closure.py`.
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, TypeAlias  # Any: values may be numbers, arrays, tensors
 import numpy as np
 import sympy as sp
 
+from pdenet.checks import is_number
 from pdenet.equation.functions import symbol_names, to_canonical
 from pdenet.equation.names import key_name
 from pdenet.equation.symbols import SPACE, TIME, canonical_symbol
@@ -98,11 +98,7 @@ class Robin:
     def __post_init__(self) -> None:
         for name in ("a", "b"):
             number = getattr(self, name)
-            if (
-                isinstance(number, bool)
-                or not isinstance(number, numbers.Real)
-                or not math.isfinite(number)
-            ):
+            if not is_number(number):
                 raise BoundaryError(
                     f"Robin(a, b, g) takes finite numbers a and b; got {name} = {number!r}; "
                     "only g may vary"

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Protocol, SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import sympy as sp
 
+from pdenet.checks import is_integer
 from pdenet.equation.symbols import SPACE as AXES
 from pdenet.errors import GridError
 
@@ -230,7 +231,7 @@ def _bound(axis: str, which: str, value: object) -> float:
 
 def _points(axis: str, value: object) -> int:
     """A number of nodes: an integer of at least 2."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if not is_integer(value):
         raise GridError(
             f"expected an integer number of points on axis {axis}, got {value!r} of type "
             f"{type(value).__name__}; write {axis}=(low, high, 256)"

@@ -17,6 +17,7 @@ from fractions import Fraction
 
 import sympy as sp
 
+from pdenet.checks import check_choice
 from pdenet.discrete import stencils
 from pdenet.discrete.advection import AbsoluteMatrix, advection
 from pdenet.discrete.boundary import Boundary, Condition, Free, resolve
@@ -26,7 +27,7 @@ from pdenet.discrete.stencils import Stencil
 from pdenet.discrete.steppers import Splitting, Stepper
 from pdenet.equation.symbols import SPACE
 from pdenet.equation.system import FREE_INDEX, CoefficientUse, FieldUse, Product, System, Term
-from pdenet.errors import GridError, SchemeError, suggest
+from pdenet.errors import GridError, SchemeError
 
 ACCURACY = {"central2": 2, "central4": 4, "central6": 6}
 SPACES = ("auto", *ACCURACY, "nine_point", "upwind", "lax_friedrichs")
@@ -186,10 +187,7 @@ def discretise(
             f"the equation lives in ({', '.join(system.axes)}); got a grid with the axes "
             f"({', '.join(grid.axes)}); give the grid these axes"
         )
-    if space not in SPACES or space == "auto":
-        raise SchemeError(
-            f"space is one of {', '.join(SPACES)}; got {space!r}.{suggest(str(space), SPACES)}"
-        )
+    check_choice("space", space, SPACES[1:], SchemeError)
     if isinstance(stepper, Splitting) and not is_splittable(system):
         raise SchemeError(
             f"{stepper.name} advances u and u_t by turns, for u_tt = F(t, u) with F free of u_t; "

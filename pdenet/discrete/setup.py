@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Mapping
 from typing import Any  # values= takes numbers, arrays, tensors, expressions
 
+from pdenet.checks import check_choice, is_number
 from pdenet.discrete import stability as stable
 from pdenet.discrete.boundary import Boundary, boundary_parameters, resolve
 from pdenet.discrete.environment import check_prefactors
@@ -14,7 +13,7 @@ from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.system import System
 from pdenet.equation.values import Values, bind
-from pdenet.errors import BoundaryError, GridError, StabilityError, TimeError, suggest
+from pdenet.errors import BoundaryError, GridError, StabilityError, TimeError
 
 MODES = ("refuse", "warn", "ignore")
 """What `stability=` may be."""
@@ -34,11 +33,7 @@ def check_kinds(grid: object, boundary: object, stability: object) -> None:
         raise BoundaryError(
             f"a pn.Boundary was expected; got {boundary!r}; write pn.Boundary(x=pn.Periodic())"
         )
-    if stability not in MODES:
-        raise StabilityError(
-            f"stability is one of {', '.join(MODES)}; got {stability!r}."
-            f"{suggest(str(stability), MODES)}"
-        )
+    check_choice("stability", stability, MODES, StabilityError)
 
 
 def check_dt(dt: object) -> float | None:
@@ -49,7 +44,7 @@ def check_dt(dt: object) -> float | None:
     """
     if isinstance(dt, str) and dt == "auto":
         return None
-    if isinstance(dt, bool) or not isinstance(dt, numbers.Real) or not 0 < float(dt) < math.inf:
+    if not is_number(dt) or dt <= 0:
         raise TimeError(
             f'dt is a positive finite number or "auto"; got {dt!r}; use dt="auto" for a stable one'
         )

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cache
-from numbers import Integral
 
+from pdenet.checks import is_integer
 from pdenet.discrete.shifts import Offset
 from pdenet.discrete.stencil import Stencil, apply
 from pdenet.equation.canonical import MAX_ORDER
@@ -291,30 +291,25 @@ def _neighbours(dimension: int) -> list[Offset]:
 
 def _check(order: int, accuracy: int, accuracies: Sequence[int], side: int = 1) -> None:
     """Refuse orders, accuracies and sides for which there is no stencil."""
-    if not _is_integer(order) or not 0 <= order <= MAX_ORDER:
+    if not is_integer(order) or not 0 <= order <= MAX_ORDER:
         raise StencilError(
             f"expected a derivative of order 0 … {MAX_ORDER} along each axis, got order = "
             f"{order!r}; write higher derivatives as a system, with a field for the lower one"
         )
-    if not _is_integer(accuracy) or accuracy not in accuracies:
+    if not is_integer(accuracy) or accuracy not in accuracies:
         raise StencilError(
             f"expected an accuracy among {', '.join(map(str, accuracies))}, got accuracy = "
             f"{accuracy!r}; choose one of these"
         )
-    if not _is_integer(side) or side not in (-1, 1):
+    if not is_integer(side) or side not in (-1, 1):
         raise StencilError(
             f"expected side = +1 or −1, got side = {side!r}; "
             "+1 is the direction in which the coordinate grows"
         )
 
 
-def _is_integer(number: object) -> bool:
-    """An integer of any library, but no boolean."""
-    return isinstance(number, Integral) and not isinstance(number, bool)
-
-
 def _dimension(dimension: int) -> int:
-    if not _is_integer(dimension) or not 1 <= dimension <= 3:
+    if not is_integer(dimension) or not 1 <= dimension <= 3:
         raise StencilError(
             f"expected 1, 2 or 3 dimensions, got {dimension!r}; give one entry for each axis"
         )
@@ -322,7 +317,7 @@ def _dimension(dimension: int) -> int:
 
 
 def _axis(axis: int, dimension: int) -> int:
-    if not _is_integer(axis) or not 0 <= axis < dimension:
+    if not is_integer(axis) or not 0 <= axis < dimension:
         raise StencilError(
             f"expected an axis from 0 to {dimension - 1}, got axis = {axis!r}; "
             "0 is x, 1 is y, 2 is z; for more axes give dimension="

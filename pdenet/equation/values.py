@@ -11,6 +11,7 @@ from typing import Any  # values are numbers, arrays of NumPy or torch, or SymPy
 import numpy as np
 import sympy as sp
 
+from pdenet.checks import is_integer
 from pdenet.equation.functions import plain, to_canonical
 from pdenet.equation.names import key_name
 from pdenet.equation.reading import substituted
@@ -287,7 +288,7 @@ def _sizes(
     for name, parameter in known.items():
         if parameter.kind == "size" and name in given:
             value = given[name]
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+            if not is_integer(value) or value < 1:
                 raise ValuesError(
                     f"size {name!r} is a positive integer; got {value!r} "
                     f"({type(value).__name__}); give the number of components"

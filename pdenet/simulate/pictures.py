@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from pdenet.checks import is_integer, is_number
 from pdenet.errors import MissingExtraError, ResultError
 from pdenet.simulate.layout import Layout, written_whole
 
@@ -91,7 +92,7 @@ def movie(
             f"A movie's path ends in .gif or .mp4; got {str(path)!r}. Change the suffix."
         )
     fastest = _FASTEST_GIF if path.suffix == ".gif" else 1000.0
-    if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0.1 <= fps <= fastest:
+    if not is_number(fps) or not 0.1 <= fps <= fastest:
         raise ResultError(
             f"fps is a number of frames per second from 0.1 to {fastest:g} for {path.suffix}; got "
             f"{fps!r}. Use fps=12, or show fewer frames."
@@ -303,11 +304,7 @@ def _components(layout: Layout, component: str | Sequence[str] | None) -> list[i
 def _frame_numbers(frames: Sequence[int], count: int) -> list[int]:
     numbers = []
     for frame in frames:
-        if (
-            isinstance(frame, bool)
-            or not isinstance(frame, (int, np.integer))
-            or not (-count <= frame < count)
-        ):
+        if not is_integer(frame) or not -count <= frame < count:
             raise ResultError(
                 f"A frame is an integer from {-count} to {count - 1}; got {frame!r}. "
                 f"The times of the frames are in result.times."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any  # values and states are NumPy's or torch'
 import numpy as np
 
 from pdenet.backends.numpy_arrays import NumpyArrays
+from pdenet.checks import check_choice
 from pdenet.discrete.arrays import Array, Arrays
 from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.grid import Grid
@@ -17,7 +18,7 @@ from pdenet.discrete.setup import bound_values, check_dt, check_kinds, settled_s
 from pdenet.discrete.stability import Bound
 from pdenet.equation.pde import PDE
 from pdenet.equation.values import Values, is_tensor
-from pdenet.errors import BackendError, suggest
+from pdenet.errors import BackendError
 from pdenet.simulate import running
 from pdenet.simulate.integrator import Integrator, check_memory
 from pdenet.simulate.running import Origin
@@ -245,8 +246,8 @@ class Solver:
 
 def _arrays(backend: str, dtype: str, device: str) -> tuple[Arrays, np.dtype[Any]]:
     name = str(dtype).removeprefix("torch.") if not isinstance(dtype, type) else dtype.__name__
-    if name not in DTYPES:
-        raise BackendError(f"dtype is one of {', '.join(DTYPES)}; got {dtype!r}; choose one")
+    check_choice("dtype", name, DTYPES, BackendError)
+    check_choice("backend", backend, BACKENDS, BackendError)
     if backend == "numpy":
         if str(device) != "cpu":
             raise BackendError(
@@ -254,23 +255,18 @@ def _arrays(backend: str, dtype: str, device: str) -> tuple[Arrays, np.dtype[Any
                 'use backend="torch"'
             )
         return NumpyArrays(np.dtype(name)), np.dtype(name)
-    if backend == "torch":
-        import torch
+    import torch
 
-        from pdenet.backends.torch_arrays import TorchArrays
+    from pdenet.backends.torch_arrays import TorchArrays
 
-        try:
-            place = torch.empty(0, device=device).device
-        except (RuntimeError, AssertionError) as error:
-            raise BackendError(
-                f"a device that torch has here was expected; got {device!r} "
-                f'({str(error).splitlines()[0]}); use device="cpu"'
-            ) from error
-        return TorchArrays(getattr(torch, name), place), np.dtype(name)
-    raise BackendError(
-        f"backend is one of {', '.join(BACKENDS)}; got {backend!r}."
-        f"{suggest(str(backend), BACKENDS)}"
-    )
+    try:
+        place = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise BackendError(
+            f"a device that torch has here was expected; got {device!r} "
+            f'({str(error).splitlines()[0]}); use device="cpu"'
+        ) from error
+    return TorchArrays(getattr(torch, name), place), np.dtype(name)
 
 
 def _refuse_gradients(values: Values) -> None:

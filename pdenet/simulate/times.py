@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import numbers
 
+from pdenet.checks import is_number
 from pdenet.errors import TimeError
 
 
@@ -14,7 +14,7 @@ def check_time(name: str, value: object) -> float:
     Raises:
         TimeError: it is no finite real number.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+    if not is_number(value):
         raise TimeError(f"{name} is a finite number; got {value!r}; give a time")
     return float(value)
 

@@ -1,0 +1,57 @@
+"""Checks of what users give: whole numbers, finite numbers and words from a list."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import TypeGuard
+
+from pdenet.errors import PdenetError, suggest
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    """Tell whether a value is an integer of any library, but no boolean."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a value is a finite real number of any library, but no boolean."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # an integer beyond 1.8e308
+        return False
+
+
+def check_count(
+    name: str, value: object, least: int, error: type[PdenetError], hint: str = "give one"
+) -> int:
+    """Return an integer of at least `least`.
+
+    Args:
+        name: what it is called.
+        value: what was given.
+        least: the smallest that makes sense.
+        error: what is raised otherwise.
+        hint: what to do, for the message.
+    """
+    if not is_integer(value) or value < least:
+        raise error(f"{name} is an integer of at least {least}; got {value!r}; {hint}")
+    return int(value)
+
+
+def check_choice(name: str, given: object, known: Iterable[str], error: type[PdenetError]) -> None:
+    """Check that a word is one of those known; the message offers the nearest.
+
+    Args:
+        name: the name of the option.
+        given: what was given.
+        known: the words, or a mapping from them.
+        error: what is raised otherwise.
+    """
+    words = list(known)
+    if not isinstance(given, str) or given not in words:
+        nearest = suggest(str(given), words)
+        raise error(f"{name} is one of {', '.join(words)}; got {given!r}.{nearest}")
