@@ -1,49 +1,166 @@
-"""Building, analysing and compiling Eq. (3) for 8 and for 512 components, by turns, in one run.
+"""From a written equation to a solver: heat on 256², Eq. (3) with 64 and with 512 components.
 
-Run: `python benchmarks/symbolic_work.py`. The promise is a ratio near 1 apart from the weights.
+Run: `python benchmarks/symbolic_work.py`, or with `--against PATH` of another checkout, which is
+then measured by turns in the same run. Two promises: the symbolic work does not grow with the
+number of components, and compiling costs no more than in the checkout compared with.
+
+Processor time of one thread, medians. Each round is a process of its own; in it every measurement
+begins with cold caches, those of SymPy and all that pdenet keeps. "first" is the first measurement
+of a process, modules loaded, so that what is made once a process (tables of stencils and steppers)
+is in it. Writing the equation is apart: `sp.Eq(left, right)` is SymPy's and the user's.
 """
 
 from __future__ import annotations
 
+import argparse
+import functools
+import gc
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
-from sympy.core.cache import clear_cache
-
-import pdenet as pn
-
-ROUNDS = 7
+HERE = Path(__file__).resolve()
+PARTS = ("sp.Eq", "PDE", "to_solver")
 
 
-def measure(n: int, weights: dict[str, np.ndarray]) -> float:
-    """Return the seconds from the written equation to a solver, weights given."""
+def heat() -> tuple[Callable[[], object], Callable[[object], object]]:
+    """Return how heat flow on 256 x 256 nodes is written, and how it is compiled."""
+    import sympy as sp
+
+    import pdenet as pn
+
+    def write() -> object:
+        t, x, y = pn.coordinates("t x y")
+        u, diffusivity = pn.fields("u", (t, x, y)), sp.Symbol("D", positive=True)
+        return sp.Eq(u.diff(t), diffusivity * (u.diff(x, 2) + u.diff(y, 2)))
+
+    grid = pn.Grid(x=(-1, 1, 256), y=(-1, 1, 256))
+    walls = pn.Boundary(x=pn.Dirichlet(0), y=pn.Periodic())
+    return write, lambda pde: pde.to_solver(grid, walls, values={"D": 0.1})  # type: ignore[attr-defined]
+
+
+def eq3(size: int) -> tuple[Callable[[], object], Callable[[object], object]]:
+    """Return how Eq. (3) with `size` components on 32 x 32 nodes is written, and compiled."""
+    import numpy as np
+    import sympy as sp
+
+    import pdenet as pn
+
+    def write() -> object:
+        t, x, y = pn.coordinates("t x y")
+        i, j, k = pn.indices("i j k")
+        u = pn.VectorField("u", size, (t, x, y))
+        a, b, c, e = (pn.Coefficient(name, (size, size)) for name in "ABCE")
+        along_x = a[i, j] * c[j, k] * u[k] * u[j].diff(x)
+        along_y = b[i, j] * e[j, k] * u[k] * u[j].diff(y)
+        return sp.Eq(u[i].diff(t), along_x + along_y)
+
+    rng = np.random.default_rng(0)
+    values = {name: rng.normal(size=(size, size)) / size for name in "ABCE"}
+    grid = pn.Grid(x=(-1, 1, 32), y=(-1, 1, 32))
+    walls = pn.Boundary(x=pn.Periodic(), y=pn.Periodic())
+    return write, lambda pde: pde.to_solver(grid, walls, values=values)  # type: ignore[attr-defined]
+
+
+CASES = {
+    "heat 256²": heat,
+    "Eq. (3), n = 64": lambda: eq3(64),
+    "Eq. (3), n = 512": lambda: eq3(512),
+}
+
+
+def clear() -> None:
+    """Empty SymPy's caches and every `lru_cache` of pdenet."""
+    from sympy.core.cache import clear_cache
+
     clear_cache()
-    begin = time.perf_counter()
-    pde = pn.catalogue.build("eq3", n=n)
-    _ = pde.analysis
-    grid = pn.Grid(x=(-1, 1, 8), y=(-1, 1, 8))
-    boundary = pn.Boundary(x=pn.ZeroPadding(), y=pn.ZeroPadding())
-    pde.to_solver(
-        grid, boundary, values=weights, dt=1e-6, stability="ignore", stepper="euler",
-        space="central2",
+    for one in gc.get_objects():
+        if isinstance(one, functools._lru_cache_wrapper) and one.__module__.startswith("pdenet"):
+            one.cache_clear()
+    gc.collect()
+
+
+def worker(repeats: int) -> None:
+    """Measure each case `repeats` times in this process, and print the seconds of each part."""
+    import pdenet as pn
+
+    for name in ("Solver", "PDE"):  # loads the modules, which is not measured
+        getattr(pn, name)
+    found: dict[str, list[list[float]]] = {}
+    for name, case in CASES.items():
+        write, compiled = case()
+        found[name] = []
+        for _ in range(repeats):
+            clear()
+            begin = time.process_time()
+            equation = write()
+            written = time.process_time()
+            pde = pn.PDE(equation)
+            read = time.process_time()
+            compiled(pde)
+            end = time.process_time()
+            found[name].append([written - begin, read - written, end - read])
+    print(json.dumps({"path": pn.__file__, "seconds": found}))
+
+
+def measure(checkout: Path, repeats: int) -> dict[str, list[list[float]]]:
+    """Measure a checkout in a fresh process."""
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    made = subprocess.run(
+        [sys.executable, str(HERE), "--worker", str(repeats)],
+        env={**os.environ, **single, "PYTHONPATH": str(checkout)},
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return time.perf_counter() - begin
+    answer = json.loads(made.stdout)
+    assert Path(answer["path"]).is_relative_to(checkout), answer["path"]
+    return dict(answer["seconds"])
 
 
 def main() -> None:
-    """Print the medians and their ratio."""
-    names = [p.name for p in pn.catalogue["eq3"].parameters if p.kind == "tensor"]
-    found = {}
-    given = {n: {k: np.full((n, n), 1 / n**2) for k in names} for n in (8, 512)}
-    times: dict[int, list[float]] = {8: [], 512: []}
-    for _ in range(ROUNDS):
-        for n in times:
-            times[n].append(measure(n, given[n]))
-    for n, measured in times.items():
-        found[n] = statistics.median(measured)
-        print(f"n = {n:3}: {1e3 * found[n]:.1f} ms")
-    print(f"ratio {found[512] / found[8]:.2f}")
+    """Print the medians of each part and the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against", type=Path, help="another checkout")
+    parser.add_argument("--rounds", type=int, default=5, help="processes a checkout")
+    parser.add_argument("--repeats", type=int, default=5, help="measurements a process")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        worker(given.worker)
+        return
+    checkouts = [HERE.parents[1], *([given.against.resolve()] if given.against else [])]
+    found: dict[Path, dict[str, list[list[list[float]]]]] = {c: {} for c in checkouts}
+    for number in range(given.rounds):
+        # The first to go changes, lest the machine's mood favour one of them.
+        for checkout in checkouts[:: 1 if number % 2 else -1]:
+            for name, rows in measure(checkout, given.repeats).items():
+                found[checkout].setdefault(name, []).append(rows)
+    totals: dict[tuple[Path, str, str], float] = {}
+    for checkout in checkouts:
+        print(checkout)
+        for name, rounds in found[checkout].items():
+            rows = [row for one in rounds for row in one[1:]] or [row for (row,) in rounds]
+            parts = [statistics.median(column) for column in zip(*rows, strict=True)]
+            totals[checkout, name, "cold"] = statistics.median(sum(row[1:]) for row in rows)
+            totals[checkout, name, "first"] = statistics.median(sum(o[0][1:]) for o in rounds)
+            shown = ", ".join(f"{p} {1e3 * s:.1f}" for p, s in zip(PARTS, parts, strict=True))
+            print(
+                f"  {name:18} PDE + to_solver {1e3 * totals[checkout, name, 'cold']:6.1f} ms, "
+                f"first {1e3 * totals[checkout, name, 'first']:6.1f} ms   ({shown})"
+            )
+    if len(checkouts) > 1:
+        for name in CASES:
+            cold, first = (
+                totals[checkouts[0], name, k] / totals[checkouts[1], name, k]
+                for k in ("cold", "first")
+            )
+            print(f"ratio for {name:18} {cold:.2f}, first {first:.2f}")
+    eq3s = [totals[checkouts[0], name, "cold"] for name in list(CASES)[1:]]
+    print(f"Eq. (3) with 512 components costs {eq3s[1] / eq3s[0]:.2f} times as much as with 64")
 
 
 if __name__ == "__main__":

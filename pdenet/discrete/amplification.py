@@ -17,11 +17,11 @@ vanish identically, and nothing depends on rounding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
-from numpy.polynomial import polynomial
 
 from pdenet.discrete.steppers import RungeKutta, Splitting, Stepper
 
@@ -105,16 +105,22 @@ def _runge_kutta(lam: np.ndarray, growth: float, stepper: RungeKutta) -> np.ndar
     power = np.ones_like(allowed)
     for m in range(1, len(table)):
         power = power * 2 * allowed / m
-        made[m - 1] = polynomial.polyval(cosine, table[m])
-        if m > stepper.order:
-            made[m - 1] -= power
-        else:  # both are (2·)^m/m!: equal arguments must give exactly 0
-            made[m - 1] -= polynomial.polyval(allowed, table[m])
+        # Up to the order both are (2·)^m/m!: equal arguments must give exactly 0.
+        made[m - 1] = _horner(table[m], cosine)
+        made[m - 1] -= power if m > stepper.order else _horner(table[m], allowed)
     return np.where(idle, np.inf, first_rise(made) / size)
 
 
+def _horner(coefficients: Sequence[float], x: np.ndarray) -> np.ndarray | float:
+    """Return c₀ + c₁x + …; `numpy.polynomial` takes longer to look at its arguments."""
+    value: np.ndarray | float = coefficients[-1]
+    for coefficient in coefficients[-2::-1]:
+        value = value * x + coefficient
+    return value
+
+
 @lru_cache(maxsize=32)
-def modulus_table(stepper: RungeKutta) -> tuple[np.ndarray, ...]:
+def modulus_table(stepper: RungeKutta) -> tuple[tuple[float, ...], ...]:
     """Return, for each power of τ, the coefficients in x of |R(τ e^{iφ})|², x = cos φ."""
     r = stepper.polynomial
     chebyshev: list[list[Fraction]] = [[Fraction(1)], [Fraction(0), Fraction(1)]]
@@ -129,7 +135,9 @@ def modulus_table(stepper: RungeKutta) -> tuple[np.ndarray, ...]:
         for j in range(max(0, m - len(r) + 1), min(m, len(r) - 1) + 1):
             for k, c in enumerate(chebyshev[abs(m - 2 * j)]):
                 total[k] += r[j] * r[m - j] * c
-        table.append(np.array([float(c) for c in total]))
+        while len(total) > 1 and total[-1] == 0:
+            del total[-1]
+        table.append(tuple(float(c) for c in total))
     return tuple(table)
 
 
@@ -147,10 +155,12 @@ def first_rise(coefficients: np.ndarray) -> np.ndarray:
     nonzero = coefficients != 0
     lowest = np.where(nonzero.any(axis=0), nonzero.argmax(axis=0), degree + 1)
     highest = degree - nonzero[::-1].argmax(axis=0)
-    for low, high in {(int(a), int(b)) for a, b in zip(lowest, highest, strict=True)}:
+    kinds = lowest * (degree + 2) + highest
+    for kind in np.unique(kinds):
+        low, high = divmod(int(kind), degree + 2)
         if low > degree:
             continue
-        which = np.flatnonzero((lowest == low) & (highest == high))
+        which = np.flatnonzero(kinds == kind)
         part = coefficients[low : high + 1, which]
         rises = part[0] > 0
         made[which[rises]] = 0.0
@@ -163,6 +173,9 @@ def first_rise(coefficients: np.ndarray) -> np.ndarray:
 def _first_positive_root(coefficients: np.ndarray) -> np.ndarray:
     """The same for polynomials with a negative constant and a highest coefficient that is not 0."""
     degree, count = coefficients.shape[0] - 1, coefficients.shape[1]
+    if degree == 1:
+        root = -(coefficients[0] / coefficients[1])
+        return np.where(root > 0, root, np.inf)
     companion = np.zeros((count, degree, degree))
     companion[:, np.arange(1, degree), np.arange(degree - 1)] = 1.0
     companion[:, :, -1] = -(coefficients[:-1] / coefficients[-1]).T

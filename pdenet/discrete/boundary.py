@@ -7,8 +7,9 @@ decided in `closure.py`.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias  # Any: values may be numbers, arrays, tensors or expressions
 
 import numpy as np
@@ -18,7 +19,7 @@ from pdenet.checks import is_number
 from pdenet.equation.functions import symbol_names, to_canonical
 from pdenet.equation.names import key_name
 from pdenet.equation.symbols import SPACE, TIME, canonical_symbol
-from pdenet.equation.system import System
+from pdenet.equation.system import FieldInfo, System
 from pdenet.errors import BoundaryError, EquationError, PdenetError, suggest
 
 ENDS = ("low", "high")
@@ -288,24 +289,37 @@ def resolve(
         BoundaryError: a side is not mentioned, an axis or a field is unknown, or an expression
             holds an unknown name.
     """
+    return dict(_resolved_sides(boundary, system.fields, system.axes, axes))
+
+
+# Asked for the names in boundary values, and for each scheme that is tried.
+@lru_cache(maxsize=16)
+def _resolved_sides(
+    boundary: Boundary,
+    fields: tuple[FieldInfo, ...],
+    known_axes: tuple[str, ...],
+    axes: tuple[str, ...],
+) -> dict[str, tuple[tuple[Condition, Condition], ...]]:
+    names = tuple(f.name for f in fields)
     for axis in boundary.sides:
         if axis not in axes:
             raise BoundaryError(
                 f"the grid has the axes {', '.join(axes)}; got a condition on {axis}; remove it"
             )
-    written = [f.name for f in system.fields if f.rate_of is None]
+    written = [f.name for f in fields if f.rate_of is None]
+    reserved = {*names, *SPACE} - set(known_axes)
     made: dict[str, tuple[tuple[Condition, Condition], ...]] = {}
     for axis in axes:
         boundary.is_periodic(axis)  # raises where nothing is said
         given = boundary.sides[axis]
         if isinstance(given, Mapping):
             for name in given:
-                if name not in system.field_names:
+                if name not in names:
                     raise BoundaryError(
                         f"the fields are {', '.join(written)}; got a condition for {name!r} on "
                         f"axis {axis}.{suggest(name, written)}"
                     )
-    for info in system.fields:
+    for info in fields:
         pairs = []
         for axis in axes:
             given = boundary.sides[axis]
@@ -320,7 +334,7 @@ def resolve(
                 )
             pair = boundary.condition(axis, name)
             checked = tuple(
-                _resolved(c, system, axis, end, rate=name != info.name)
+                _resolved(c, reserved, axis, end, rate=name != info.name)
                 for c, end in zip(pair, ENDS, strict=True)
             )
             pairs.append((checked[0], checked[1]))
@@ -329,7 +343,7 @@ def resolve(
 
 
 def _resolved(
-    condition: Condition, system: System, axis: str, end: str, *, rate: bool
+    condition: Condition, reserved: Set[str], axis: str, end: str, *, rate: bool
 ) -> Condition:
     if isinstance(condition, Robin) and condition.b == 0:
         condition = Dirichlet(condition.value / condition.a)
@@ -338,7 +352,6 @@ def _resolved(
     value = condition.value
     if isinstance(value, sp.Expr):
         # The coordinate along the axis is fixed on the side; it may be written all the same.
-        reserved = set(system.field_names) | {s for s in SPACE if s not in system.axes}
         known = sorted({s.name for s in value.free_symbols} - reserved)
         try:
             value = to_canonical(value, f"the value at {axis} {end}", known)

@@ -40,6 +40,7 @@ from pdenet.equation.functions import evaluate
 from pdenet.equation.system import ARGUMENT, FREE_INDEX
 from pdenet.equation.values import Values
 
+_NODE = "Z"  # the axis of nodes in a contraction; indices are small letters
 _STEPS = 16  # norms are rounded up to powers of 2^(1/16): at most 4.4 % of dt is lost
 
 
@@ -225,12 +226,17 @@ def row_and_column_sums(state: State, terms: Sequence[LinearTerm]) -> tuple[np.n
         ):
             where = state.values.slices[name]
             size = where.stop - where.start
-            ones = [] if index is None else [np.ones((size, 1))]
-            extra = [] if index is None else [index]
-            text = ",".join(f"{s}..." for s in [*letters, *extra]) or "..."
-            operands = [*arrays, *ones] or [np.ones(1)]
-            part = contract(f"{text}->{index or ''}...", *operands)
-            part = np.atleast_1d(part).reshape(size if index else 1, -1)
+            # What is constant has no axis of nodes: its products are then products of matrices.
+            operands = [a[..., 0] if a.shape[-1] == 1 else a for a in arrays]
+            texts = [
+                s if a.shape[-1] == 1 else s + _NODE for s, a in zip(letters, arrays, strict=True)
+            ]
+            if index is not None:
+                operands.append(np.ones(size))
+                texts.append(index)
+            node = _NODE if any(_NODE in t for t in texts) else ""
+            part = contract(f"{','.join(texts)}->{index or ''}{node}", *(operands or [np.ones(())]))
+            part = np.reshape(part, (size if index else 1, -1))
             made = np.zeros((count, max(part.shape[-1], weight.shape[-1])))
             made[where] = part * weight
             if total_rows:

@@ -8,6 +8,7 @@ from typing import Any  # values= takes numbers, arrays, tensors, expressions
 from pdenet.checks import check_choice, is_number
 from pdenet.discrete import stability as stable
 from pdenet.discrete.boundary import Boundary, boundary_parameters, resolve
+from pdenet.discrete.bounds import Stability
 from pdenet.discrete.environment import check_prefactors
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme
@@ -65,14 +66,20 @@ def bound_values(
 
 
 def settled_scheme(
-    values: Values, grid: Grid, boundary: Boundary, space: str, stepper: str, stability: str
-) -> Scheme:
+    values: Values, grid: Grid, boundary: Boundary, space: str, stepper: str, mode: str
+) -> tuple[Scheme, Stability | None]:
     """Discretise a system with its values, and check what can be checked before the first step.
+
+    Returns:
+        The scheme and its stability, None where the mode is "ignore" and nothing asked for it.
 
     Raises:
         PdenetError: a subclass says what is wrong with the equation on this grid.
     """
-    scheme = stable.choose(values.system, values, grid, boundary, space, stepper, stability)
-    check_prefactors(scheme, values)
-    stable.check_inflow(scheme, values, stability)
-    return scheme
+    scheme, stability = stable.choose(values.system, values, grid, boundary, space, stepper, mode)
+    if stability is None and mode == "ignore":
+        check_prefactors(scheme, values)
+    elif stability is None:
+        stability = Stability(scheme, values)
+    stable.check_inflow(scheme, values, mode)
+    return scheme, stability

@@ -225,9 +225,11 @@ def lowest(
         return best, samples[:, order[0]]
     chosen: list[int] = []
     for index in order:
-        point = samples[:, index]
+        point = samples[:, index].copy()
+        near = 0.5 * math.sqrt(point.dot(point))
         # Neighbours are followed once.
-        if all(np.linalg.norm(point - samples[:, k]) > 0.5 * np.linalg.norm(point) for k in chosen):
+        gaps = (point - samples[:, k] for k in chosen)
+        if all(math.sqrt(gap.dot(gap)) > near for gap in gaps):
             chosen.append(int(index))
         if len(chosen) == starts or not np.isfinite(value[index]):
             break

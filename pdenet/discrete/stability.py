@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import sympy as sp
@@ -139,7 +140,7 @@ def choose(
     space: str,
     stepper: str,
     mode: str = "refuse",
-) -> Scheme:
+) -> tuple[Scheme, Stability | None]:
     """Settle "auto": the space discretisation and the stepper.
 
     The stepper is leapfrog for u_tt = F(t, u), RK4 for u_tt = F(t, u, u_t), else forward Euler
@@ -156,27 +157,35 @@ def choose(
         stepper: the stepper, or "auto".
         mode: unless it is "refuse" an ill-posed equation is let through.
 
+    Returns:
+        The scheme, and its stability where that was asked for.
+
     Raises:
         IllPosedError: a stepper is to be found, and the equation's own growth rate is unbounded.
         SchemeError: the names do not exist or do not suit the equation.
     """
     if stepper != "auto":
-        return _with_stepper(system, grid, boundary, space, stepper)
+        return _with_stepper(system, grid, boundary, space, stepper), None
     if is_splittable(system):
-        return _with_stepper(system, grid, boundary, space, "leapfrog")
+        return _with_stepper(system, grid, boundary, space, "leapfrog"), None
     if any(f.rate_of for f in system.fields):
         # Damped waves: Euler is stable at steps of the size of h² only.
-        return _with_stepper(system, grid, boundary, space, "rk4")
+        return _with_stepper(system, grid, boundary, space, "rk4"), None
     scheme = _with_stepper(system, grid, boundary, space, "euler")
     if space == "lax_friedrichs":
-        return scheme
+        return scheme, None
+    stability = Stability(scheme, values)
     try:
-        is_stable = probe(Stability(scheme, values)).dt > 0
+        is_stable = probe(stability).dt > 0
     except IllPosedError:
         if mode == "refuse":
             raise
         is_stable = True  # as stable as any other
-    return scheme if is_stable else _with_stepper(system, grid, boundary, space, "rk4")
+    if is_stable:
+        return scheme, stability
+    if scheme.space == (space if space != "auto" else "central2"):
+        return replace(scheme, stepper=STEPPERS["rk4"]), None
+    return _with_stepper(system, grid, boundary, space, "rk4"), None
 
 
 def _with_stepper(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import sympy as sp
 
 from pdenet.equation.pde import PDE
-from pdenet.equation.symbols import SPACE, D, canonical_symbol, coordinates
+from pdenet.equation.symbols import SPACE, D, canonical_symbol, coordinates, equation
 from pdenet.errors import EquationError
 
 # A row of a parameter table: name -> (default, unit, description).
@@ -72,7 +72,7 @@ def _heat(dimension: int = 2) -> PDE:
     u, diffusivity = sp.Function("u")(t, *axes), canonical_symbol("D")
     return _made(
         "heat",
-        [sp.Eq(u.diff(t), diffusivity * _laplacian(u, axes))],
+        [equation(u.diff(t), diffusivity * _laplacian(u, axes))],
         {"D": _DIFFUSIVITY},
         "Heat flow, or diffusion, of a density u.",
         f"{_LIU}, appendix A.1 [paper]; Eq. (8) is its discrete form [derived]",
@@ -84,7 +84,7 @@ def _wave(dimension: int = 2) -> PDE:
     u, c = sp.Function("u")(t, *axes), canonical_symbol("c")
     return _made(
         "wave",
-        [sp.Eq(u.diff(t, 2), c**2 * _laplacian(u, axes))],
+        [equation(u.diff(t, 2), c**2 * _laplacian(u, axes))],
         {"c": _SPEED},
         "Waves of small amplitude u, of second order in time.",
         f"{_LIU}, appendix A.3, with c = 1 [paper]",
@@ -97,7 +97,7 @@ def _wave_system(dimension: int = 2) -> PDE:
     c = canonical_symbol("c")
     return _made(
         "wave_system",
-        [sp.Eq(u.diff(t), v), sp.Eq(v.diff(t), c**2 * _laplacian(u, axes))],
+        [equation(u.diff(t), v), equation(v.diff(t), c**2 * _laplacian(u, axes))],
         {"c": _SPEED},
         "The wave equation as a system for u and its time derivative v.",
         f"{_LIU}, appendix A.3, with c = 1 [paper]",
@@ -112,8 +112,8 @@ def _wave_first_order(dimension: int = 2) -> PDE:
     return _made(
         "wave_first_order",
         [
-            sp.Eq(p.diff(t), c**2 * divergence),
-            *(sp.Eq(s.diff(t), p.diff(a)) for s, a in zip(slopes, axes, strict=True)),
+            equation(p.diff(t), c**2 * divergence),
+            *(equation(s.diff(t), p.diff(a)) for s, a in zip(slopes, axes, strict=True)),
         ],
         {"c": _SPEED},
         "The wave equation as a system of first order for (p, q, r) = (u_t, u_x, u_y).",
@@ -126,7 +126,7 @@ def _rotation() -> PDE:
     u, omega = sp.Function("u")(t, x, y), canonical_symbol("omega")
     return _made(
         "rotation",
-        [sp.Eq(u.diff(t), omega * (x * u.diff(y) - y * u.diff(x)))],
+        [equation(u.diff(t), omega * (x * u.diff(y) - y * u.diff(x)))],
         {"omega": (1.0, "radian/time", "angular velocity; the picture turns clockwise, y upwards")},
         "A picture turned about the origin: u = u₀(x cos ωt − y sin ωt, x sin ωt + y cos ωt).",
         f"{_LIU}, section 3, with ω = 1 [paper, in words]; the formula [derived]",
@@ -138,7 +138,7 @@ def _dilation() -> PDE:
     u = sp.Function("u")(t, x, y)
     return _made(
         "dilation",
-        [sp.Eq(u.diff(t), x * u.diff(x) + y * u.diff(y))],
+        [equation(u.diff(t), x * u.diff(x) + y * u.diff(y))],
         {},
         "A picture shrinking towards the origin: u = u₀(eᵗ x, eᵗ y).",
         f"{_LIU}, section 3, names dilations [paper]; the formula [derived]",
@@ -158,7 +158,11 @@ def _advection(dimension: int = 2) -> PDE:
     u, velocity = sp.Function("u")(t, *axes), _velocity("c", axes)
     return _made(
         "advection",
-        [sp.Eq(u.diff(t), -sp.Add(*(c * u.diff(a) for c, a in zip(velocity, axes, strict=True))))],
+        [
+            equation(
+                u.diff(t), -sp.Add(*(c * u.diff(a) for c, a in zip(velocity, axes, strict=True)))
+            )
+        ],
         _velocity_rows(velocity),
         "Transport of u with a constant velocity: u = u₀(x − c t).",
         "LeVeque (2002), Finite Volume Methods for Hyperbolic Problems, ch. 2",
@@ -171,7 +175,7 @@ def _advection_diffusion(dimension: int = 2) -> PDE:
     transport = sp.Add(*(c * u.diff(a) for c, a in zip(velocity, axes, strict=True)))
     return _made(
         "advection_diffusion",
-        [sp.Eq(u.diff(t), canonical_symbol("D") * _laplacian(u, axes) - transport)],
+        [equation(u.diff(t), canonical_symbol("D") * _laplacian(u, axes) - transport)],
         {"D": _DIFFUSIVITY, **_velocity_rows(velocity)},
         "Transport of u with a constant velocity while it diffuses.",
         "Hundsdorfer & Verwer (2003), Numerical Solution of Time-Dependent "
@@ -186,8 +190,8 @@ def _gray_scott(dimension: int = 2) -> PDE:
     return _made(
         "gray_scott",
         [
-            sp.Eq(u.diff(t), du * _laplacian(u, axes) - u * v**2 + feed * (1 - u)),
-            sp.Eq(v.diff(t), dv * _laplacian(v, axes) + u * v**2 - (feed + kill) * v),
+            equation(u.diff(t), du * _laplacian(u, axes) - u * v**2 + feed * (1 - u)),
+            equation(v.diff(t), dv * _laplacian(v, axes) + u * v**2 - (feed + kill) * v),
         ],
         {
             "Du": (2e-5, "length²/time", "diffusivity of u"),
@@ -211,7 +215,7 @@ def _burgers_1d(form: str = "advective") -> PDE:
     transport = D(u**2 / 2, x) if _forms(form, "burgers_1d") else u * u.diff(x)
     return _made(
         "burgers_1d",
-        [sp.Eq(u.diff(t), nu * u.diff(x, 2) - transport)],
+        [equation(u.diff(t), nu * u.diff(x, 2) - transport)],
         {"nu": (0.01, "length²/time", "viscosity")},
         "A velocity u that carries itself: fronts steepen until viscosity holds them.",
         "Burgers (1948), Adv. Appl. Mech. 1:171; solved by Hopf (1950) and Cole (1951)",
@@ -225,7 +229,7 @@ def _burgers_2d() -> PDE:
     return _made(
         "burgers_2d",
         [
-            sp.Eq(w.diff(t), nu * _laplacian(w, (x, y)) - u * w.diff(x) - v * w.diff(y))
+            equation(w.diff(t), nu * _laplacian(w, (x, y)) - u * w.diff(x) - v * w.diff(y))
             for w in (u, v)
         ],
         {"nu": (0.01, "length²/time", "viscosity")},
@@ -242,8 +246,8 @@ def _acoustics(dimension: int = 2) -> PDE:
     return _made(
         "acoustics",
         [
-            sp.Eq(p.diff(t), -bulk * divergence),
-            *(sp.Eq(u.diff(t), -p.diff(a) / rho) for u, a in zip(velocity, axes, strict=True)),
+            equation(p.diff(t), -bulk * divergence),
+            *(equation(u.diff(t), -p.diff(a) / rho) for u, a in zip(velocity, axes, strict=True)),
         ],
         {
             "K": (1.0, "pressure", "bulk modulus; the speed of sound is √(K/ρ)"),
@@ -266,17 +270,17 @@ def _shallow_water(dimension: int = 2, form: str = "advective") -> PDE:
     depth = rest + h
     if is_divergence:
         # (m, n) is the discharge, depth times velocity.
-        equations = [sp.Eq(h.diff(t), -sp.Add(*(D(m, a) for m, a in pairs)))]
+        equations = [equation(h.diff(t), -sp.Add(*(D(m, a) for m, a in pairs)))]
         for own, axis in pairs:
             fluxes = sp.Add(*(D(own * m / depth, a) for m, a in pairs))
-            equations.append(sp.Eq(own.diff(t), -fluxes - D(g * depth**2 / 2, axis)))
+            equations.append(equation(own.diff(t), -fluxes - D(g * depth**2 / 2, axis)))
     else:
         carried = sp.Add(*(u * h.diff(a) for u, a in pairs))
         divergence = sp.Add(*(u.diff(a) for u, a in pairs))
-        equations = [sp.Eq(h.diff(t), -carried - depth * divergence)]
+        equations = [equation(h.diff(t), -carried - depth * divergence)]
         for own, axis in pairs:
             transport = sp.Add(*(u * own.diff(a) for u, a in pairs))
-            equations.append(sp.Eq(own.diff(t), -transport - g * h.diff(axis)))
+            equations.append(equation(own.diff(t), -transport - g * h.diff(axis)))
     what = "discharge (m, n), depth times velocity" if is_divergence else "velocity (u, v)"
     return _made(
         "shallow_water",
@@ -297,9 +301,9 @@ def _maxwell_tm() -> PDE:
     return _made(
         "maxwell_tm",
         [
-            sp.Eq(ez.diff(t), (hy.diff(x) - hx.diff(y)) / eps),
-            sp.Eq(hx.diff(t), -ez.diff(y) / mu),
-            sp.Eq(hy.diff(t), ez.diff(x) / mu),
+            equation(ez.diff(t), (hy.diff(x) - hx.diff(y)) / eps),
+            equation(hx.diff(t), -ez.diff(y) / mu),
+            equation(hy.diff(t), ez.diff(x) / mu),
         ],
         {
             "eps": (1.0, "charge/(voltage·length)", "permittivity; the speed of light is 1/√(εμ)"),
@@ -316,7 +320,7 @@ def _kdv(form: str = "advective") -> PDE:
     transport = D(3 * u**2, x) if _forms(form, "kdv") else 6 * u * u.diff(x)
     return _made(
         "kdv",
-        [sp.Eq(u.diff(t), -transport - u.diff(x, 3))],
+        [equation(u.diff(t), -transport - u.diff(x, 3))],
         {},
         "Long waves u on shallow water, among them solitons; all quantities dimensionless.",
         "Korteweg & de Vries (1895); in these units Gardner, Greene, Kruskal & Miura (1967), "

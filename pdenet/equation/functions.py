@@ -15,6 +15,7 @@ from typing import Any  # arrays of NumPy or torch: whatever the back end's arit
 import numpy as np
 import sympy as sp
 from sympy.core.function import AppliedUndef
+from sympy.printing.numpy import NumPyPrinter
 
 from pdenet.equation.symbols import Component, D, Entry, canonical_symbol
 from pdenet.errors import EquationError
@@ -55,9 +56,10 @@ RECIPROCALS: Mapping[str, tuple[type[sp.Basic], type[sp.Basic]]] = {
 
 def without_reciprocals(expr: sp.Expr) -> sp.Expr:
     """Return `expr` with sech(x) as 1/cosh(x), and so on."""
+    if not expr.has(*(function for function, _ in RECIPROCALS.values())):
+        return expr
     for function, other in RECIPROCALS.values():
-        if expr.has(function):
-            expr = expr.replace(function, lambda argument, other=other: 1 / other(argument))
+        expr = expr.replace(function, lambda argument, other=other: 1 / other(argument))
     return expr
 
 
@@ -69,19 +71,25 @@ _STRUCTURE = (
 )  # fmt: skip
 
 
-def check_functions(expr: sp.Basic, text: str) -> None:
+_ADMITTED = (*_STRUCTURE, *FUNCTIONS.values())
+
+
+def check_functions(expr: sp.Basic, where: object) -> None:
     """Check that `expr` is made of arithmetic, derivatives and the functions of the language.
+
+    Args:
+        expr: the expression.
+        where: what it stands in, for the message; printed only when there is one.
 
     Raises:
         EquationError: something else stands in it, such as an integral or a special function.
     """
-    allowed = tuple(FUNCTIONS.values())
     for node in sp.preorder_traversal(expr):
-        if not isinstance(node, _STRUCTURE + allowed):
+        if not isinstance(node, _ADMITTED):
             raise EquationError(
                 "expressions hold arithmetic, derivatives and "
                 f"{', '.join([*FUNCTIONS, *RECIPROCALS])}; "
-                f"got {str(node)[:60]} ({type(node).__name__}) in {text[:200]}; rewrite it"
+                f"got {str(node)[:60]} ({type(node).__name__}) in {str(where)[:200]}; rewrite it"
             )
 
 
@@ -161,17 +169,36 @@ def compile_expression(
         EquationError: a name or a function of the expression is not one of the language.
     """
     expr = plain(expr)
-    check_functions(expr, str(expr))
+    check_functions(expr, expr)
     missing = {s.name for s in expr.free_symbols} - set(names)
     if missing:
         raise EquationError(
             f"the names {', '.join(names) or 'none'} are known here; got {sorted(missing)} in "
             f"{expr}; give values for them or rename them"
         )
+    # Most prefactors are a number or one parameter, for which code takes a millisecond to make.
+    if isinstance(expr, sp.Rational):
+        number = int(expr.p) if expr.q == 1 else int(expr.p) / int(expr.q)
+        return lambda *values: number
+    if isinstance(expr, sp.Symbol):
+        place = names.index(expr.name)
+        return lambda *values: values[place]
     arguments = [sp.Dummy(f"a{k}") for k in range(len(names))]
     symbols = {canonical_symbol(n): a for n, a in zip(names, arguments, strict=True)}
     symbols |= {s: symbols[canonical_symbol(s.name)] for s in expr.free_symbols}
-    return sp.lambdify(arguments, expr.xreplace(symbols), modules=[table, "numpy"], cse=True)
+    # Not modules="numpy": SymPy would import all of NumPy for it, its Fortran compiler included,
+    # a tenth of a second. The printer imports the functions that occur.
+    printer = NumPyPrinter(
+        {
+            "fully_qualified_modules": False,
+            "inline": True,
+            "allow_unknown_functions": True,
+            "user_functions": {name: name for name in table},
+        }
+    )
+    return sp.lambdify(
+        arguments, expr.xreplace(symbols), [table], printer=printer, cse=True, docstring_limit=0
+    )
 
 
 def plain(expr: sp.Expr) -> sp.Expr:
@@ -225,7 +252,7 @@ def to_canonical(expr: sp.Expr, what: str, known: Sequence[str]) -> sp.Expr:
             f"{what} holds coordinates, numbers and parameters; got {', '.join(unknown) or expr}; "
             "fields, their derivatives and coefficient functions stand in equations only"
         )
-    check_functions(expr, f"{what} {expr}")
+    check_functions(expr, what)
     strange = sorted({s.name for s in expr.free_symbols} - set(known))
     if strange:
         raise EquationError(

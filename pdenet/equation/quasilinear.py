@@ -23,6 +23,7 @@ from pdenet.equation.symbols import (
     VectorField,
     as_expression,
     coordinates,
+    equation,
     fields,
     is_field,
 )
@@ -60,7 +61,7 @@ def _eq1(
         right += matrix * sp.Matrix([f.diff(axis) for f in made])
     time = made[0].args[0]
     return PDE(
-        *(sp.Eq(f.diff(time), r, evaluate=False) for f, r in zip(made, right, strict=True)),
+        *(equation(f.diff(time), r) for f, r in zip(made, right, strict=True)),
         name="eq1",
         description="The general quasi-linear system of first order, u_t = A(u) u_x + B(u) u_y.",
         source=f"{_LIU}, Eq. (1) [paper, in words]; the default A and B are an example of ours",
@@ -114,7 +115,7 @@ def _made(
     sizes = {s.name: "number of components" for s in field.size.free_symbols}
     descriptions = {**texts, **sizes}
     return PDE(
-        sp.Eq(field[i].diff(field.coordinates[0]), right),
+        equation(field[i].diff(field.coordinates[0]), right),
         name=name,
         units=dict.fromkeys(descriptions, "dimensionless"),
         descriptions=descriptions,

@@ -44,7 +44,7 @@ def _time_order(derivative: sp.Derivative) -> int:
 
 
 def solve_for_rates(
-    residuals: Sequence[sp.Expr], texts: Sequence[str]
+    residuals: Sequence[sp.Expr], texts: Sequence[object]
 ) -> tuple[list[tuple[sp.Expr, int]], dict[sp.Expr, sp.Expr]]:
     """Solve the equations for the highest time derivative of each field.
 
@@ -98,7 +98,9 @@ def solve_for_rates(
     return targets, rights
 
 
-def _solve_one(residual: sp.Expr, highest: Sequence[sp.Expr], text: str) -> tuple[sp.Expr, sp.Expr]:
+def _solve_one(
+    residual: sp.Expr, highest: Sequence[sp.Expr], text: object
+) -> tuple[sp.Expr, sp.Expr]:
     """Solve one equation of a system with vector fields, which holds one rate with a constant."""
     here = [h for h in highest if residual.has(h)]
     if len(here) != 1:
@@ -112,7 +114,7 @@ def _solve_one(residual: sp.Expr, highest: Sequence[sp.Expr], text: str) -> tupl
     return here[0].expr, expand(-rest / amount)
 
 
-def _check_rate_coefficient(amount: sp.Expr, rest: sp.Expr, rate: sp.Expr, text: str) -> None:
+def _check_rate_coefficient(amount: sp.Expr, rest: sp.Expr, rate: sp.Expr, text: object) -> None:
     if rest.has(rate) or amount == 0 or amount.has(Component, Entry, D) or fields_in(amount):
         raise EquationError(
             f"time derivatives enter linearly, with coefficients free of the fields; got {rate} "
@@ -124,7 +126,7 @@ _MAX_COUPLED = 4  # a symbolic inverse of a full 5×5 matrix takes a quarter of 
 
 
 def _solve_scalars(
-    residuals: Sequence[sp.Expr], texts: Sequence[str], highest: Sequence[sp.Expr]
+    residuals: Sequence[sp.Expr], texts: Sequence[object], highest: Sequence[sp.Expr]
 ) -> dict[sp.Expr, sp.Expr]:
     """Solve scalar equations, which are linear in the rates, block by coupled block."""
     dummies = {h: sp.Dummy(f"rate{k}") for k, h in enumerate(highest)}
@@ -136,8 +138,8 @@ def _solve_scalars(
         if len(rows) != len(columns) or sp.cancel(block.det()) == 0:
             raise EquationError(
                 "the equations determine each field's time derivative once; got "
-                f"{'; '.join(texts)}, which hold two equations for one field or a rate that "
-                "cancels; remove the redundant one"
+                f"{'; '.join(map(str, texts))}, which hold two equations for one field or a rate "
+                "that cancels; remove the redundant one"
             )
         rest = sp.Matrix([read[row][1] for row in rows])
         if len(rows) == 1:
@@ -149,7 +151,7 @@ def _solve_scalars(
 
 
 def _linear_row(
-    residual: sp.Expr, dummies: dict[sp.Expr, sp.Dummy], text: str
+    residual: sp.Expr, dummies: dict[sp.Expr, sp.Dummy], text: object
 ) -> tuple[dict[sp.Dummy, sp.Expr], sp.Expr]:
     """Return the coefficient of each rate in an expanded residual, and what is left."""
     unknowns = list(dummies.values())
@@ -191,7 +193,7 @@ def _blocks(amounts: sp.Matrix) -> list[tuple[list[int], list[int]]]:
     return [(sorted(rows), sorted(columns)) for rows, columns in blocks]
 
 
-def _check_mixed(right: sp.Expr, orders: dict[str, int], text: str) -> None:
+def _check_mixed(right: sp.Expr, orders: dict[str, int], text: object) -> None:
     """A rate on the right side is admitted where it is a field of the first-order system."""
     for rate in _rates(right):
         name = field_name(rate.expr)

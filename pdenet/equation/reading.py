@@ -119,6 +119,17 @@ def _is_size(symbol: sp.Symbol, equation: sp.Eq) -> bool:
     return any(symbol in size.free_symbols for size in sizes)
 
 
+class _Written:
+    """An equation as messages show it, printed only when there is one: that takes milliseconds."""
+
+    def __init__(self, equation: sp.Eq) -> None:
+        self._equation = equation
+
+    def __str__(self) -> str:
+        text = f"{self._equation.lhs} = {self._equation.rhs}"
+        return text if len(text) < 200 else text[:200] + "…"
+
+
 def read_system(equations: Sequence[sp.Eq]) -> System:
     """Read scalar equations into a first-order `System` in canonical form.
 
@@ -126,7 +137,7 @@ def read_system(equations: Sequence[sp.Eq]) -> System:
         EquationError: see the messages; each names the equation and says what to do.
     """
     residuals = [expand(equation.lhs - equation.rhs) for equation in equations]
-    texts = [f"{e.lhs} = {e.rhs}" if len(str(e)) < 200 else str(e)[:200] + "…" for e in equations]
+    texts = [_Written(equation) for equation in equations]
     everything = sp.Tuple(*residuals)
     axes = _axes(everything)
     for residual, text in zip(residuals, texts, strict=True):
@@ -137,8 +148,7 @@ def read_system(equations: Sequence[sp.Eq]) -> System:
     parameters = _parameters(sp.Tuple(*rights.values()), axes, infos)
     made: list[tuple[Term, ...]] = []
     for info, (free, side) in zip(infos, sides, strict=True):
-        text = f"the equation of {info.name!r}"
-        made.append(Reader(axes, free, text).read(side))
+        made.append(Reader(axes, free, f"the equation of {info.name!r}").read(side))
     system = System(axes, tuple(infos), tuple(made), _used(parameters, infos, made))
     _check_ranges(system)
     return system
@@ -170,7 +180,7 @@ def _axes(everything: sp.Basic) -> tuple[str, ...]:
     return next(iter(kinds))
 
 
-def _check_coordinates(residual: sp.Expr, axes: tuple[str, ...], text: str) -> None:
+def _check_coordinates(residual: sp.Expr, axes: tuple[str, ...], text: object) -> None:
     for name in SPACE[len(axes) :]:
         if canonical_symbol(name) in residual.free_symbols:
             raise EquationError(

@@ -79,6 +79,15 @@ def as_expression(value: object, what: str) -> sp.Expr:
     )
 
 
+def equation(left: sp.Expr, right: sp.Expr) -> sp.Eq:
+    """Return left = right as it stands; `sp.Eq(left, right)` would first try to decide it.
+
+    That asks for every assumption on left − right and takes longer than all that is done with an
+    equation of ordinary size.
+    """
+    return sp.Eq(left, right, evaluate=False)
+
+
 def coordinates(names: str) -> tuple[sp.Symbol, ...]:
     """Make the time and the space coordinates.
 

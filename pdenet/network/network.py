@@ -121,8 +121,8 @@ class Network(nn.Module):
         names = trainable_names(pde.system, trainable)
         values = with_arrays(pde.system, grid, boundary, values, names, trainable is True)
         bound = bound_values(pde.system, grid, boundary, values)
-        scheme = settled_scheme(bound, grid, boundary, space, stepper, mode)
-        dt = settled_dt(scheme, bound, given, mode)
+        scheme, stability_of = settled_scheme(bound, grid, boundary, space, stepper, mode)
+        dt = settled_dt(scheme, bound, given, mode, stability_of)
         scheme = scheme.with_dt(dt)
         lowered = lower(scheme, bound, names)
         if trainable is True:

@@ -190,7 +190,13 @@ def _is_differentiated(system: System, name: str) -> bool:
     )
 
 
-def settled_dt(scheme: Scheme, values: Values, dt: float | None, mode: str) -> float:
+def settled_dt(
+    scheme: Scheme,
+    values: Values,
+    dt: float | None,
+    mode: str,
+    stability: stable.Stability | None = None,
+) -> float:
     """Return the time step: the one given, checked, or the automatic one.
 
     Raises:
@@ -198,7 +204,7 @@ def settled_dt(scheme: Scheme, values: Values, dt: float | None, mode: str) -> f
     """
     if dt is not None and mode == "ignore":
         return dt
-    stability = stable.Stability(scheme, values)
+    stability = stability or stable.Stability(scheme, values)
     changes = [
         what
         for what, depends in (

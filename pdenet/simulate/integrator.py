@@ -43,6 +43,7 @@ class Integrator:
         dtype: the dtype of states, as NumPy names it.
         dt: the time step, or None for the automatic one.
         mode: "refuse", "warn" or "ignore" for unstable combinations.
+        stability: the analysis of the scheme, where it has been made.
 
     Raises:
         StabilityError: the combination or the time step is unstable and the mode is "refuse".
@@ -56,7 +57,10 @@ class Integrator:
         dtype: np.dtype[Any],
         dt: float | None,
         mode: str,
+        stability: stable.Stability | None = None,
     ) -> None:
+        if stability is not None:
+            self.stability = stability
         self.scheme = scheme
         self.values = values
         self.arrays = arrays

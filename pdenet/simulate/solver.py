@@ -94,8 +94,10 @@ class Solver:
         check_memory(bound, grid, numpy_dtype, 4, "a run")
         if backend == "numpy":
             _refuse_gradients(bound)
-        scheme = settled_scheme(bound, grid, boundary, space, stepper, stability)
-        self.integrator = Integrator(scheme, bound, arrays, numpy_dtype, check_dt(dt), stability)
+        scheme, analysis = settled_scheme(bound, grid, boundary, space, stepper, stability)
+        self.integrator = Integrator(
+            scheme, bound, arrays, numpy_dtype, check_dt(dt), stability, analysis
+        )
 
     @property
     def scheme(self) -> Scheme:

@@ -345,7 +345,7 @@ def solved(pde: PDE, space: str, stepper: str) -> tuple[str, str]:
     grid = Grid(**dict.fromkeys(pde.axes, (-1, 1, 12)))
     boundary = Boundary(**{a: Periodic() for a in pde.axes})
     values = bind(pde.system, {})
-    scheme = choose(values.system, values, grid, boundary, space, stepper)
+    scheme, _ = choose(values.system, values, grid, boundary, space, stepper)
     assert scheme.dt is None
     return scheme.space, scheme.stepper.name
 

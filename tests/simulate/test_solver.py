@@ -14,6 +14,7 @@ import sympy as sp
 import torch
 
 import pdenet as pn
+from pdenet.discrete.bounds import Bound, Stability
 from pdenet.errors import InitialStateError, StabilityError, StabilityWarning
 from pdenet.simulate.times import num_steps, outputs
 
@@ -373,3 +374,18 @@ def test_repr_tells_the_choices() -> None:
     text = repr(heat())
     for part in ("heat", "Grid(x=(0, 1, 11))", "Dirichlet", "euler", "central2", "numpy float64"):
         assert part in text
+
+
+def test_a_solver_is_analysed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choosing the stepper and settling dt ask the same analysis, which is the costliest part."""
+    analysed: list[float] = []
+    frozen = Stability._frozen
+
+    def counted(self: Stability, t: float) -> Bound:
+        analysed.append(t)
+        return frozen(self, t)
+
+    monkeypatch.setattr(Stability, "_frozen", counted)
+    grid, walls = pn.Grid(x=(0, 1, 17)), pn.Boundary(x=pn.Dirichlet(0))
+    pn.catalogue.build("heat", dimension=1).to_solver(grid, walls, values={"D": 1})
+    assert analysed == [0.0]

@@ -65,7 +65,7 @@ def official_equation() -> PDE:
     flux = c[j, k] * u[k] * d[j, m] * u[m]
     terms = [Coefficient(f"A{a}", (size, hidden))[i, j] * D(flux, a) for a in (x, y)]
     return PDE(
-        sp.Eq(u[i].diff(t), sp.Add(*terms)),
+        sp.Eq(u[i].diff(t), sp.Add(*terms), evaluate=False),
         name="eq7_official",
         description="Eq. (7) with 4n or 2n fluxes, as in the authors' published code.",
         source="Liu, Shao & Bai (2023), arXiv 2308.01621, published code",
