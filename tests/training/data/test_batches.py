@@ -75,7 +75,7 @@ def test_a_resumed_epoch_yields_the_rest_of_the_batches_bitwise(
     assert list(train.epoch(epoch, len(train))) == []
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.deep), 2])
 def test_workers_change_no_bit(workers: int, folder: Path) -> None:
     for options in (
         dataclasses.replace(EVERYTHING, folder=folder, seed=3),
@@ -111,7 +111,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.deep)]
+)
 def test_no_worker_outlives_a_training_process_that_is_killed(
     how: signal.Signals, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any  # options
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -23,14 +24,14 @@ from pdenet.training.loop.train import Outcome, train
 
 
 def small_options(folder: Path, **changes: Any) -> TrainOptions:
-    """Return the options of a run of 4 epochs of 5 updates on the digits."""
+    """Return the options of a run of 3 epochs of 5 updates on the digits."""
     given: dict[str, Any] = {
         "model": "",
         "output": str(folder),
         "experiment": "run",
         "device": "cpu",
         "batch_size": 256,
-        "epochs": 4,
+        "epochs": 3,
         "warmup_epochs": 0.5,
         "guard_every": 3,
         "guard_snapshots": 2,
@@ -70,13 +71,20 @@ def run(folder: Path, model: str = "pde", **changes: Any) -> Outcome:
 
 # -- in other processes ----------------------------------------------------------------------------
 
+with_server = pytest.mark.xdist_group("training-server")
+
 
 def server() -> ForkServerContext:
-    """Return a context whose processes begin with everything loaded, in milliseconds."""
+    """Return a context whose processes begin with everything loaded, in milliseconds.
+
+    Its server is started once in a process, which takes seconds: tests that use it are marked
+    `with_server`, and so run in one.
+    """
     context = get_context("forkserver")
     # The others are imported late, by what they are needed for.
     late = ["pandas", "sklearn.datasets", "sympy.combinatorics", "torch._dynamo", "torch.onnx"]
-    context.set_forkserver_preload(["tests.training.loop.runs", *late])
+    here = ["tests.training.loop.runs", "tests.training.loop.guarded"]
+    context.set_forkserver_preload([*here, *late])
     return context
 
 

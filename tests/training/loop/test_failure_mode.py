@@ -19,6 +19,7 @@ import pdenet as pn
 from pdenet.training.loop.guard import Guard, Trip
 from pdenet.training.loop.optimisers import create_optimizer, set_rate
 from pdenet.training.loop.schedule import Schedule
+from tests.tiers import both_tiers
 
 BATCH = 16  # small: many updates for few pictures
 GUESS = math.log(10)  # cross entropy of a guess among ten classes
@@ -126,7 +127,7 @@ def evaluated(model: nn.Module, pictures: Pictures, outcome: Outcome) -> Outcome
     return outcome
 
 
-# --- a stand-in, in seconds ----------------------------------------------------------------------
+# --- a stand-in without derivatives --------------------------------------------------------------
 
 
 class Quadratic(nn.Module):
@@ -150,6 +151,7 @@ class Quadratic(nn.Module):
         return self.head(u.mean((2, 3)))
 
 
+@pytest.mark.deep(law="test_without_activation_a_guarded_run_learns")
 def test_a_stand_in_dies_unguarded_and_learns_guarded() -> None:
     pictures = Pictures.of_size(8)
     bare = train(Quadratic(), pictures, guarded=False)
@@ -163,11 +165,13 @@ def test_a_stand_in_dies_unguarded_and_learns_guarded() -> None:
 
 
 # --- Eq. (3) --------------------------------------------------------------------------------------
+# In the quick tier pictures stay of 8×8, and a guarded run ends after an epoch: all happens there
+# too, within as many updates.
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Pictures:
-    return Pictures.of_size(32)
+def pictures() -> dict[bool, Pictures]:
+    return {False: Pictures.of_size(8), True: Pictures.of_size(32)}
 
 
 def eq3(activation: str) -> nn.Module:
@@ -175,9 +179,11 @@ def eq3(activation: str) -> nn.Module:
     return pn.create_model("eq3_small", 10, in_channels=1, activation=activation)
 
 
-@pytest.mark.deep
-def test_without_activation_the_buffers_overflow_unguarded(pictures: Pictures) -> None:
-    bare = train(eq3("none"), pictures, guarded=False)
+@both_tiers
+def test_without_activation_the_buffers_overflow_unguarded(
+    deep: bool, pictures: dict[bool, Pictures]
+) -> None:
+    bare = train(eq3("none"), pictures[deep], guarded=False)
     assert bare.died is not None
     assert bare.died < SOON
     # The loss was finite to the end; it is the variance that was not. Evaluation divides by it.
@@ -185,35 +191,40 @@ def test_without_activation_the_buffers_overflow_unguarded(pictures: Pictures) -
     assert bare.accuracy < CHANCE
 
 
-@pytest.mark.deep
-def test_without_activation_a_guarded_run_learns(pictures: Pictures) -> None:
-    guarded = train(eq3("none"), pictures, guarded=True)
+@both_tiers
+def test_without_activation_a_guarded_run_learns(
+    deep: bool, pictures: dict[bool, Pictures]
+) -> None:
+    guarded = train(eq3("none"), pictures[deep], guarded=True, epochs=3 if deep else 1)
     assert 1 <= len(guarded.trips) <= 10
     assert "running_var" in guarded.trips[0].what
     assert guarded.is_finite
     assert guarded.accuracy > 0.85
 
 
-@pytest.mark.deep
-def test_hardtanh_is_finite_and_dead_unguarded(pictures: Pictures) -> None:
-    bare = train(eq3("hardtanh"), pictures, guarded=False, stop=SOON)
+@both_tiers
+def test_hardtanh_is_finite_and_dead_unguarded(deep: bool, pictures: dict[bool, Pictures]) -> None:
+    bare = train(eq3("hardtanh"), pictures[deep], guarded=False, stop=SOON)
     assert bare.died is None
     assert min(bare.losses[-10:]) > 100 * GUESS
     assert bare.accuracy < CHANCE
 
 
-@pytest.mark.deep
-def test_hardtanh_overflows_at_a_larger_rate(pictures: Pictures) -> None:
-    bare = train(eq3("hardtanh"), pictures, guarded=False, lr=100.0)
+@both_tiers
+def test_hardtanh_overflows_at_a_larger_rate(deep: bool, pictures: dict[bool, Pictures]) -> None:
+    bare = train(eq3("hardtanh"), pictures[deep], guarded=False, lr=100.0)
     assert bare.died is not None
     assert bare.died < SOON
     assert bare.accuracy < CHANCE
 
 
-@pytest.mark.deep
-def test_with_hardtanh_a_guarded_run_learns(pictures: Pictures) -> None:
+@both_tiers
+def test_with_hardtanh_a_guarded_run_learns(deep: bool, pictures: dict[bool, Pictures]) -> None:
     """A loss ten times that of a guess counts as bad."""
-    guarded = train(eq3("hardtanh"), pictures, guarded=True, max_loss=10 * GUESS)
+    epochs = 3 if deep else 1
+    guarded = train(
+        eq3("hardtanh"), pictures[deep], guarded=True, epochs=epochs, max_loss=10 * GUESS
+    )
     assert 1 <= len(guarded.trips) <= 10
     assert guarded.is_finite
     assert guarded.accuracy > 0.85

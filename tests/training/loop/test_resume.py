@@ -11,7 +11,7 @@ from typing import Any  # options
 
 import pytest
 
-from tests.training.loop.runs import Group, content, differences, server
+from tests.training.loop.runs import Group, content, differences, server, with_server
 
 # What changes from update to update, all of it: average, dropout, stochastic depth, a guard that
 # takes snapshots, accumulation with a last window that is not full, mixed targets.
@@ -22,21 +22,26 @@ HARD: dict[str, Any] = {
     "mixup": 0.2,
     "shift": 1,
 }
-HARD |= {"epochs": 8}
-KILLS = 10  # of each of two runs
 
 
-@pytest.mark.deep
-@pytest.mark.parametrize("size", [1, 2])
+@with_server
+@pytest.mark.parametrize(
+    ("size", "kills", "epochs"),
+    [
+        (2, 3, 3),
+        pytest.param(1, 10, 8, marks=pytest.mark.deep),
+        pytest.param(2, 10, 8, marks=pytest.mark.deep),
+    ],
+)
 def test_a_run_that_is_killed_again_and_again_has_the_bits_of_one_that_is_not(
-    size: int, tmp_path: Path
+    size: int, kills: int, epochs: int, tmp_path: Path
 ) -> None:
-    options: dict[str, Any] = {**HARD, "batch_size": 256 // size}
+    options: dict[str, Any] = {**HARD, "epochs": epochs, "batch_size": 256 // size}
     context = server()
     whole = Group(context, tmp_path / "whole", size, **options)
     assert whole.wait(120) == [0] * size, whole.log.read_text()
     draw = random.Random(size)
-    for kill in range(KILLS):
+    for kill in range(kills):
         # Every second time inside a save, at one of the flushes of the first process, of which a
         # save has five; else some time after the next checkpoint was made.
         is_inside = kill % 2 == 0
@@ -56,7 +61,7 @@ def test_a_run_that_is_killed_again_and_again_has_the_bits_of_one_that_is_not(
         assert differences(content(tmp_path / "whole", kind), content(tmp_path / "cut", kind)) == []
     one, other = (rows(tmp_path / name) for name in ("whole", "cut"))
     assert one == other
-    assert [row["epoch"] for row in one] == [str(k) for k in range(1, 9)]
+    assert [row["epoch"] for row in one] == [str(k) for k in range(1, epochs + 1)]
 
 
 def wait_for_change(folder: Path, group: Group) -> None:

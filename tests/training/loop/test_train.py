@@ -44,6 +44,14 @@ from tests.training.loop.runs import (
 )
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(folder)
+    return folder
+
+
 def test_it_learns_and_writes_what_it_did(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,9 +180,9 @@ class Poisoned(Plain):
 def test_a_batch_that_blows_up_is_left_out_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = train(small_options(tmp_path, lr=0.2), model=Poisoned({3, 12}))
+    made = train(small_options(tmp_path, lr=0.2, epochs=4), model=Poisoned({3, 12}))
     assert [row["trips"] for row in made.history] == [1, 1, 2, 2]
-    schedule = small_options(tmp_path, lr=0.2).schedule(5)
+    schedule = small_options(tmp_path, lr=0.2, epochs=4).schedule(5)
     for row, factor, last in zip(made.history, (0.5, 0.5, 0.25, 0.25), (4, 9, 14, 19), strict=True):
         assert row["lr"] == schedule.rate(last) * factor
     assert made.history[-1]["step"] == 4 * 5 - 2
@@ -182,7 +190,7 @@ def test_a_batch_that_blows_up_is_left_out_and_named(
     state = content(tmp_path)["state"]
     assert [(trip["epoch"], trip["batch"]) for trip in state["guard"]["trips"]] == [(0, 2), (2, 1)]
     assert state["guard"]["lr_scale"] == 0.25
-    names = load_data(small_options(tmp_path).data_options()).train.name_batch(0, 2)
+    names = load_data(small_options(tmp_path, epochs=4).data_options()).train.name_batch(0, 2)
     shown = capsys.readouterr().out
     assert names[:100] in shown
     assert all(torch.isfinite(v).all() for v in content(tmp_path)["weights"].values())
@@ -239,14 +247,22 @@ class Signals:
             yield batch
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("batch", [2, 4, None])
+@pytest.mark.parametrize(
+    ("number", "batch"),
+    [
+        (signal.SIGTERM, 2),
+        (signal.SIGINT, 4),
+        (signal.SIGTERM, None),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.deep),
+        pytest.param(signal.SIGTERM, 4, marks=pytest.mark.deep),
+        pytest.param(signal.SIGINT, None, marks=pytest.mark.deep),
+    ],
+)
 def test_a_signal_saves_and_stops_and_the_rest_has_the_same_bits(
-    number: int, batch: int | None, tmp_path: Path
+    number: int, batch: int | None, whole: Path, tmp_path: Path
 ) -> None:
     """In the middle of an epoch, at its last update, and in validation."""
     before = signal.getsignal(number)
-    whole = run(tmp_path / "whole")
     options = small_options(tmp_path / "cut")
     data: Any = Signals(load_data(options.data_options()), number, batch)
     made = train(options, model=small_model(), data=data)
@@ -256,8 +272,8 @@ def test_a_signal_saves_and_stops_and_the_rest_has_the_same_bits(
     expected = (0, 5) if batch is None else (1, batch + 1)
     assert (state["progress"]["epoch"], state["progress"]["batch"]) == expected
     resumed = run(tmp_path / "cut", resume="auto")
-    assert resumed.best_top1 == whole.best_top1
-    assert differences(content(tmp_path / "whole"), content(tmp_path / "cut")) == []
+    assert resumed.best_top1 == content(whole)["state"]["progress"]["best"]
+    assert differences(content(whole), content(tmp_path / "cut")) == []
 
 
 def test_a_second_control_c_stops_at_once(tmp_path: Path) -> None:
@@ -285,7 +301,7 @@ def test_it_runs_in_another_thread_where_no_signal_is_handled(tmp_path: Path) ->
 
 
 def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save, calls = Checkpoints.save, []
 
@@ -300,13 +316,11 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(
         with pytest.raises(CheckpointError, match="disk is full"):
             run(tmp_path / "cut")
     assert content(tmp_path / "cut")["state"]["progress"]["epoch"] == 2
-    run(tmp_path / "whole")
     run(tmp_path / "cut", resume="auto")
-    assert differences(content(tmp_path / "whole"), content(tmp_path / "cut")) == []
+    assert differences(content(whole), content(tmp_path / "cut")) == []
 
 
-def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
-    run(tmp_path / "whole")
+def test_a_damaged_checkpoint_is_passed_over(whole: Path, tmp_path: Path) -> None:
     cut = run(tmp_path / "cut")
     newest = max((cut.folder).glob("last-*"), key=lambda path: int(path.name.split("-")[1]))
     with (newest / "weights.safetensors").open("r+b") as file:
@@ -314,7 +328,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
         file.write(b"\xff")
     with pytest.warns(CheckpointWarning, match="older checkpoint"):
         run(tmp_path / "cut", resume="auto")
-    assert differences(content(tmp_path / "whole"), content(tmp_path / "cut")) == []
+    assert differences(content(whole), content(tmp_path / "cut")) == []
 
 
 def test_new_runs_do_not_touch_old_ones(tmp_path: Path) -> None:
@@ -393,8 +407,9 @@ def test_the_monitor_draws(tmp_path: Path) -> None:
     assert (made.folder / "monitor.png").stat().st_size > 1000
 
 
-@pytest.mark.deep
-@pytest.mark.parametrize("name", ["depth_penalty", "hyperbolicity_penalty"])
+@pytest.mark.parametrize(
+    "name", ["depth_penalty", pytest.param("hyperbolicity_penalty", marks=pytest.mark.deep)]
+)
 def test_a_penalty_makes_what_it_measures_smaller(name: str, tmp_path: Path) -> None:
     def measured(weight: float) -> float:
         options = small_options(tmp_path / str(weight), **{name: weight}, epochs=3, lr=0.05)
