@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any  # numbers and arrays alike
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tests.tiers import Each
 x, y, a = map(canonical_symbol, ("x", "y", "a"))
 
 # An expression of each kind that is compiled in a way of its own, and what NumPy makes of it.
-CASES: dict[str, tuple[sp.Expr, Callable[..., object]]] = {
+CASES: dict[str, tuple[sp.Expr, Callable[..., Any]]] = {
     "an integer": (sp.Integer(3), lambda x, y, a: 3),
     "a ratio": (sp.Rational(1, 3), lambda x, y, a: 1 / 3),
     "one name": (a, lambda x, y, a: a),
