@@ -261,7 +261,7 @@ def _override_boundary(setup: Setup, text: str) -> None:
         return
     before = setup.boundary.get(axis)
     if not isinstance(before, dict):
-        written = [f.name for f in pde.system.fields if f.rate_of is None]
+        written = list(pde.system.written)
         before = {} if before is None else dict.fromkeys(written, before)
     setup.boundary[axis] = {**before, name: made}
 

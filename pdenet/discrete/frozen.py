@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pdenet.discrete.amplification import largest_step
-from pdenet.discrete.scheme import Scheme, is_splittable
+from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.spectrum import (
     Group,
     continuous_symbols,
@@ -240,13 +240,9 @@ def averaged_step(lam: np.ndarray, change: np.ndarray) -> np.ndarray:
 
 def position_pairs(scheme: Scheme, values: Values) -> tuple[list[int], list[int]] | None:
     """Return where the positions and their rates stand in u_tt = F(t, u); None for others."""
-    if not is_splittable(scheme.system):
+    system = scheme.system
+    if not system.is_splittable:
         return None
-    positions: list[int] = []
-    rates: list[int] = []
-    for info in scheme.system.fields:
-        if info.rate_of is not None:
-            for made, name in ((rates, info.name), (positions, info.rate_of)):
-                where = values.slices[name]
-                made += range(where.start, where.stop)
-    return positions, rates
+    places = {name: range(s.start, s.stop) for name, s in values.slices.items()}
+    positions = [k for name in system.rates for k in places[name]]
+    return positions, [k for name in system.rates.values() for k in places[name]]

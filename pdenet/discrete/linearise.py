@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import sympy as sp
 
@@ -119,9 +118,9 @@ def _perturbed(scheme: Scheme, term: SchemeTerm) -> Iterator[LinearTerm]:
     for part in _of_product(scheme, term.inner):
         # Beside the perturbation the other factors of the flux are frozen at the node.
         frozen = tuple(_at_node(f, axis) for f in part.frozen)
-        stencil = _composed(difference, part.stencil)
+        stencil = difference.after(part.stencil)
         if part.stencil in (f.stencil for f in term.inner.factors if f.at_face):
-            stencil = _composed(_backward(axis, dimension), part.stencil)
+            stencil = _backward(axis, dimension).after(part.stencil)
         yield LinearTerm(
             "",
             None,
@@ -135,9 +134,9 @@ def _perturbed(scheme: Scheme, term: SchemeTerm) -> Iterator[LinearTerm]:
     # The factors before the flux, perturbed, stand beside ∂_a F = Σ F' ∂_a (what F is made of).
     for part in _of_product(scheme, outer):
         for inner in _of_product(scheme, term.inner):
-            stencil = _composed(difference, inner.stencil)
+            stencil = difference.after(inner.stencil)
             if any(f.at_face and f.stencil == inner.stencil for f in term.inner.factors):
-                stencil = _composed(_backward(axis, dimension), inner.stencil)
+                stencil = _backward(axis, dimension).after(inner.stencil)
             use = StencilUse(inner.column, inner.column_index, stencil)
             frozen = tuple(_at_node(f, axis) for f in inner.frozen)
             yield replace(
@@ -190,22 +189,4 @@ def _at_node(factor: StencilUse, axis: int) -> StencilUse:
     mean = Stencil(
         forward.derivative, tuple(sorted(shifted)), tuple(shifted[o] for o in sorted(shifted)), 2
     )
-    return replace(factor, stencil=_composed(mean, factor.stencil), at_face=False)
-
-
-def _composed(first: Stencil, second: Stencil) -> Stencil:
-    """Return one stencil after the other; axes may coincide, unlike in `Stencil.product`."""
-    weights: dict[tuple[int, ...], Fraction] = {}
-    for o, w in zip(first.offsets, first.weights, strict=True):
-        for p, v in zip(second.offsets, second.weights, strict=True):
-            offset = tuple(a + b for a, b in zip(o, p, strict=True))
-            weights[offset] = weights.get(offset, Fraction(0)) + w * v
-    offsets = tuple(sorted(o for o, w in weights.items() if w))
-    derivative = tuple(m + n for m, n in zip(first.derivative, second.derivative, strict=True))
-    return Stencil(
-        derivative,
-        offsets,
-        tuple(weights[o] for o in offsets),
-        min(first.accuracy, second.accuracy),
-        first.equal_spacing or second.equal_spacing,
-    )
+    return replace(factor, stencil=mean.after(factor.stencil), at_face=False)

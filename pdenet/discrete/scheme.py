@@ -148,22 +148,6 @@ def summation_groups(terms: Iterable[SchemeTerm]) -> tuple[tuple[tuple[SchemeTer
     return tuple(tuple(tuple(t) for t in by_axes.values()) for by_axes in groups.values())
 
 
-def is_splittable(system: System) -> bool:
-    """Tell whether the fields are pairs (u, u_t) with u_tt = F(t, u) free of u_t."""
-    rates = {f.name for f in system.fields if f.rate_of}
-    if 2 * len(rates) != len(system.fields):
-        return False
-    for info, term in system.terms():
-        if info.rate_of is None:
-            continue
-        names = {f.field for f in term.factors()}
-        for product in term.products:
-            names |= {s.name for s in product.prefactor.free_symbols}
-        if names & rates:
-            return False
-    return True
-
-
 def discretise(
     system: System, grid: Grid, boundary: Boundary, space: str, stepper: Stepper
 ) -> Scheme:
@@ -188,7 +172,7 @@ def discretise(
             f"({', '.join(grid.axes)}); give the grid these axes"
         )
     check_choice("space", space, SPACES[1:], SchemeError)
-    if isinstance(stepper, Splitting) and not is_splittable(system):
+    if isinstance(stepper, Splitting) and not system.is_splittable:
         raise SchemeError(
             f"{stepper.name} advances u and u_t by turns, for u_tt = F(t, u) with F free of u_t; "
             f"got a system in {', '.join(system.field_names)} that is not of that form; "
@@ -348,11 +332,7 @@ def _add_lax_friedrichs(
 ) -> None:
     """Put the mean over the 2d neighbours in place of u: add (mean − u)/dt to the right side."""
     orders = [sum(t.key) for terms in equations for t in terms]
-    if (
-        stepper.name != "euler"
-        or max(orders, default=0) != 1
-        or any(f.rate_of for f in system.fields)
-    ):
+    if stepper.name != "euler" or max(orders, default=0) != 1 or system.rates:
         raise SchemeError(
             "Lax–Friedrichs is for equations of first order with forward Euler; got order "
             f"{max(orders, default=0)} with stepper {stepper.name!r}; "

@@ -55,13 +55,13 @@ def groups_with_forces(
     scheme: Scheme, terms: Sequence[LinearTerm]
 ) -> dict[Group, list[LinearTerm]]:
     """Do the same, with the terms of u_tt = F(u) apart and without those of ∂u/∂t = u_t."""
-    fields = {f.name: f for f in scheme.system.fields}
-    rates = {f.rate_of for f in fields.values()} - {None}
+    rates = scheme.system.rates
+    generated = set(rates.values())
     made: dict[Group, list[LinearTerm]] = {}
     for term in terms:
-        if term.row in rates and fields[term.column].rate_of == term.row:
+        if rates.get(term.row) == term.column:
             continue
-        is_force = fields[term.row].rate_of is not None and fields[term.column].rate_of is None
+        is_force = term.row in generated and term.column not in generated
         for group in groups_of([term]):
             made.setdefault(replace(group, is_force=is_force), []).append(term)
     return made

@@ -222,18 +222,27 @@ class Stencil:
                 f"got derivatives {self.derivative} and {other.derivative}; "
                 "give them axis= and dimension=, and one stencil for each axis"
             )
+        return self.after(other)
+
+    __matmul__ = product
+
+    def after(self, other: "Stencil") -> "Stencil":
+        """One stencil applied to what the other gives; axes may coincide."""
         weights: dict[Offset, Fraction] = {}
         for (o, w), (p, v) in cartesian_product(
             zip(self.offsets, self.weights, strict=True),
             zip(other.offsets, other.weights, strict=True),
         ):
-            weights[tuple(a + b for a, b in zip(o, p, strict=True))] = w * v
-        derivative = tuple(m + n for m, n in zip(self.derivative, other.derivative, strict=True))
-        offsets = tuple(sorted(weights))
-        products = tuple(weights[offset] for offset in offsets)
-        return Stencil(derivative, offsets, products, min(self.accuracy, other.accuracy))
-
-    __matmul__ = product
+            offset = tuple(a + b for a, b in zip(o, p, strict=True))
+            weights[offset] = weights.get(offset, Fraction(0)) + w * v
+        offsets = tuple(sorted(o for o, w in weights.items() if w))
+        return Stencil(
+            tuple(m + n for m, n in zip(self.derivative, other.derivative, strict=True)),
+            offsets,
+            tuple(weights[o] for o in offsets),
+            min(self.accuracy, other.accuracy),
+            self.equal_spacing or other.equal_spacing,
+        )
 
     @cached_property
     def _plan(self) -> Plan:

@@ -14,11 +14,16 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial import Polynomial
+from numpy.polynomial.polynomial import polyval
 
 from pdenet.errors import SchemeError, suggest
 
 #: Exact coefficients of a polynomial, the constant first.
-Polynomial: TypeAlias = tuple[Fraction, ...]
+Coefficients: TypeAlias = tuple[Fraction, ...]
+
+# NumPy's polynomials take any numbers: with fractions their arithmetic is exact.
+_ONE, _Z = Polynomial([Fraction(1)]), Polynomial([Fraction(0), Fraction(1)])
 
 POSITIONS = 0
 VELOCITIES = 1
@@ -77,13 +82,13 @@ class RungeKutta:
         return self.c
 
     @cached_property
-    def polynomial(self) -> Polynomial:
+    def polynomial(self) -> Coefficients:
         """R(z) = 1 + Σ_i b_i z k_i(z) with k_i = 1 + z Σ_j a_ij k_j, exact."""
         stages: list[Polynomial] = []
-        for row in self.a:
-            inner = _combine(row, stages)
-            stages.append((Fraction(1), *inner))
-        return (Fraction(1), *_combine(self.b, stages))
+        for row in (*self.a, self.b):
+            pairs = zip(row, stages, strict=True)
+            stages.append(_ONE + _Z * sum((weight * k for weight, k in pairs), 0 * _ONE))
+        return tuple(stages[-1].coef)
 
     def amplification(self, z: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """|R(z)|, the growth of y' = λy in one step.
@@ -94,25 +99,22 @@ class RungeKutta:
         Returns:
             The factor, in the shape of z; the step is stable where it is at most 1.
         """
-        return np.abs(_evaluate(self.polynomial, np.asarray(z, dtype=np.complex128)))
+        return np.abs(_evaluate(Polynomial(self.polynomial), z))
 
     @cached_property
     def imaginary_limit(self) -> float:
         """The largest y such that |R| ≤ 1 on the whole of [−iy, iy]."""
-        even, odd = self.polynomial[::2], self.polynomial[1::2]
+        even, odd = Polynomial(self.polynomial[::2]), Polynomial(self.polynomial[1::2])
         # R(iy) = Σ even_k (−Y)^k + iy Σ odd_k (−Y)^k with Y = y², so |R|² is a polynomial in Y.
-        real = _alternate(even)
-        imaginary = _alternate(odd)
-        squared = _add(_multiply(real, real), (Fraction(0), *_multiply(imaginary, imaginary)))
-        return math.sqrt(_first_positive((squared[0] - 1, *squared[1:])))
+        squared = _mirrored(even) ** 2 + _Z * _mirrored(odd) ** 2
+        return math.sqrt(_first_positive(squared - 1))
 
     @cached_property
     def real_limit(self) -> float:
         """The largest x such that |R| ≤ 1 on the whole of [−x, 0]."""
-        growth = _alternate(self.polynomial)  # R(−x)
-        above = _first_positive((growth[0] - 1, *growth[1:]))  # where R leaves through +1
-        below = _first_positive((-growth[0] - 1, *(-c for c in growth[1:])))  # … through −1
-        return min(above, below)
+        growth = _mirrored(Polynomial(self.polynomial))
+        # Where R leaves through +1, and where through −1.
+        return min(_first_positive(growth - 1), _first_positive(-growth - 1))
 
 
 @dataclass(frozen=True)
@@ -166,24 +168,19 @@ class Splitting:
     @cached_property
     def propagator(self) -> tuple[tuple[Polynomial, Polynomial], tuple[Polynomial, Polynomial]]:
         """The matrix of one step on (u, dt u_t) for u_tt = λ²u, exact polynomials in (λ dt)²."""
-        one, zero = (Fraction(1),), (Fraction(0),)
-        rows: list[tuple[Polynomial, Polynomial]] = [(one, zero), (zero, one)]
+        rows = [(_ONE, 0 * _ONE), (0 * _ONE, _ONE)]
         for group, fraction in self.substeps:
             # A velocity substep adds θ (λ dt)² u to dt u_t, a position substep θ (dt u_t) to u.
-            factor = (Fraction(0), fraction) if group == VELOCITIES else (fraction,)
-            left, right = rows[group]
-            other = rows[1 - group]
-            rows[group] = (
-                _add(left, _multiply(factor, other[0])),
-                _add(right, _multiply(factor, other[1])),
-            )
+            factor = fraction * (_Z if group == VELOCITIES else _ONE)
+            (left, right), other = rows[group], rows[1 - group]
+            rows[group] = left + factor * other[0], right + factor * other[1]
         return rows[0], rows[1]
 
     @cached_property
     def trace(self) -> Polynomial:
         """The trace of `propagator`, 2 + (λ dt)² + …; stable where it is real and in [−2, 2]."""
         (first, _), (_, last) = self.propagator
-        return _add(first, last)
+        return first + last
 
     def amplification(self, z: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The larger root |g| of g² − trace(z²) g + 1 = 0, the growth of u_tt = λ²u in one step.
@@ -194,25 +191,21 @@ class Splitting:
         Returns:
             The factor, in the shape of z; at least 1, since the two roots multiply to 1.
         """
-        w = np.asarray(z, dtype=np.complex128) ** 2
         # With h = trace/2 − 1 the roots are 1 + h ± √(h(h + 2)); h itself has no cancellation.
-        h = _evaluate((self.trace[0] - 2, *self.trace[1:]), w) / 2
+        h = _evaluate(self.trace - 2, np.asarray(z, dtype=np.complex128) ** 2) / 2
         root = np.sqrt(h * (h + 2))
         return np.maximum(np.abs(1 + h + root), np.abs(1 + h - root))
 
     @cached_property
     def imaginary_limit(self) -> float:
         """The largest y such that oscillators with |λ dt| ≤ y, λ imaginary, do not grow."""
-        trace = _alternate(self.trace)  # in Y = y² = −z²
-        above = _first_positive((trace[0] - 2, *trace[1:]))
-        below = _first_positive((-trace[0] - 2, *(-c for c in trace[1:])))
-        return math.sqrt(min(above, below))
+        trace = _mirrored(self.trace)  # in Y = y² = −z²
+        return math.sqrt(min(_first_positive(trace - 2), _first_positive(-trace - 2)))
 
     @cached_property
     def real_limit(self) -> float:
         """The largest x such that λ dt = ±x does not grow: 0, for u_tt = λ²u itself grows."""
-        above = _first_positive((self.trace[0] - 2, *self.trace[1:]))
-        return math.sqrt(above)
+        return math.sqrt(_first_positive(self.trace - 2))
 
 
 Stepper: TypeAlias = RungeKutta | Splitting
@@ -245,46 +238,20 @@ def _text(numbers: Sequence[Fraction]) -> str:
     return f"({', '.join(map(str, numbers))})"
 
 
-def _evaluate(
-    coefficients: Polynomial, z: npt.NDArray[np.complex128]
-) -> npt.NDArray[np.complex128]:
-    """Horner's rule."""
-    value = np.full(z.shape, float(coefficients[-1]), dtype=np.complex128)
-    for coefficient in coefficients[-2::-1]:
-        value = value * z + float(coefficient)
-    return value
+def _evaluate(polynomial: Polynomial, z: npt.ArrayLike) -> npt.NDArray[np.complex128]:
+    made = polyval(np.asarray(z, dtype=np.complex128), polynomial.coef.astype(np.float64))
+    return np.asarray(made, dtype=np.complex128)
 
 
-def _add(p: Polynomial, q: Polynomial) -> Polynomial:
-    size = max(len(p), len(q))
-    padded = [(*r, *[Fraction(0)] * (size - len(r))) for r in (p, q)]
-    return tuple(a + b for a, b in zip(*padded, strict=True))
-
-
-def _multiply(p: Polynomial, q: Polynomial) -> Polynomial:
-    product = [Fraction(0)] * (len(p) + len(q) - 1)
-    for i, a in enumerate(p):
-        for j, b in enumerate(q):
-            product[i + j] += a * b
-    return tuple(product)
-
-
-def _combine(weights: Sequence[Fraction], polynomials: Sequence[Polynomial]) -> Polynomial:
-    """Σ weights·polynomials; empty for no weights."""
-    total: Polynomial = ()
-    for weight, polynomial in zip(weights, polynomials, strict=True):
-        total = _add(total, tuple(weight * c for c in polynomial))
-    return total
-
-
-def _alternate(p: Polynomial) -> Polynomial:
-    """The coefficients of p(−x)."""
-    return tuple(-c if k % 2 else c for k, c in enumerate(p))
+def _mirrored(polynomial: Polynomial) -> Polynomial:
+    """p(−x)."""
+    signs = [-1 if k % 2 else 1 for k in range(len(polynomial.coef))]
+    return Polynomial(polynomial.coef * signs)
 
 
 def _first_positive(p: Polynomial) -> float:
     """The x ≥ 0 up to which p ≤ 0, for p(0) ≤ 0: 0 if p rises at once, inf if it never does."""
-    coefficients = list(p)
+    coefficients = list(p.coef)
     while coefficients and coefficients[0] == 0:  # x = 0 itself, where p touches the axis
         del coefficients[0]
     while coefficients and coefficients[-1] == 0:

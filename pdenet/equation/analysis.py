@@ -45,7 +45,7 @@ def analyse(system: System) -> Analysis:
     variable = any(_varies(system, t) for _, t in system.terms())
     return Analysis(
         order=order,
-        time_order=2 if any(f.rate_of for f in system.fields) else 1,
+        time_order=2 if system.rates else 1,
         kind=_kind(system, order),
         coefficients="variable" if variable else "constant",
         is_conservative=all(_is_conservative(system, t) for _, t in system.terms()),

@@ -80,11 +80,6 @@ def linear_form(values: Values) -> LinearForm:
     return LinearForm(matrices, tuple(sources))
 
 
-def principal_matrices(values: Values) -> Matrices:
-    """Return the constant matrices A_α of ∂u/∂t = Σ_α A_α ∂^α u + f; see `linear_form`."""
-    return linear_form(values).matrices
-
-
 def _refuse(values: Values, term: Term, why: str) -> EquationError:
     return EquationError(
         "a linear equation with constant coefficients was expected; got the term "

@@ -116,7 +116,7 @@ class PDE:
             u_t = nu u_xx - u u_x + sin(x)
         """
         table = {key_name(k): as_expression(v, "a source") for k, v in sources.items()}
-        written = [f.name for f in self.system.fields if f.rate_of is None]
+        written = self.system.written
         unknown = [k for k in table if k not in written]
         if unknown:
             raise EquationError(

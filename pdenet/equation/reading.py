@@ -294,7 +294,7 @@ def solved_equations(system: System) -> list[tuple[str, sp.Expr, sp.Expr]]:
         For each field that is not a generated one: its name, ∂u/∂t or ∂²u/∂t², and the right side.
     """
     time = canonical_symbol(TIME)
-    rates = {f.rate_of: f.name for f in system.fields if f.rate_of}
+    rates = system.rates
     made: list[tuple[str, sp.Expr, sp.Expr]] = []
     for info in system.fields:
         if info.rate_of:

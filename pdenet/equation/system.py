@@ -187,6 +187,26 @@ class System:
         """Tell whether some field is an opaque vector field."""
         return any(f.size is not None for f in self.fields)
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The names of the fields that the equations were written in, without generated ones."""
+        return tuple(f.name for f in self.fields if f.rate_of is None)
+
+    @property
+    def rates(self) -> dict[str, str]:
+        """For each field of second order in time the field that is its rate, {"u": "u_t"}."""
+        return {f.rate_of: f.name for f in self.fields if f.rate_of is not None}
+
+    @property
+    def is_splittable(self) -> bool:
+        """Tell whether the fields are pairs (u, u_t) with u_tt = F(t, u) free of u_t."""
+        rates = set(self.rates.values())
+        forces = [term for info, term in self.terms() if info.name in rates]
+        names = {f.field for term in forces for f in term.factors()}
+        for product in (p for term in forces for p in term.products):
+            names |= {s.name for s in product.prefactor.free_symbols}
+        return 2 * len(rates) == len(self.fields) and not names & rates
+
     def field(self, name: str) -> FieldInfo:
         """Return the field of that name."""
         return self.fields[self.field_names.index(name)]

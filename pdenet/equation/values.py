@@ -197,12 +197,7 @@ def _function(parameter: Parameter, value: Any) -> Any:
                 f"coefficient {parameter.name!r} is an array of real numbers; got dtype "
                 f"{array.dtype}; convert it"
             )
-        bad = np.argwhere(~np.isfinite(array))
-        if len(bad):
-            raise ValuesError(
-                f"coefficient {parameter.name!r} is finite; got {array[tuple(bad[0])]} at cell "
-                f"{tuple(int(k) for k in bad[0])}; mend it"
-            )
+        _check_finite(parameter, array)
         return value if is_tensor(value) else array
     return _scalar(parameter.name, value)
 
@@ -258,13 +253,17 @@ def _tensor(parameter: Parameter, value: Any, system: System) -> Any:
             f"({', '.join(map(str, parameter.shape))}), plus the grid's where it varies; got "
             f"shape {tuple(check.shape)}; reshape it"
         )
-    bad = np.argwhere(~np.isfinite(check))
+    _check_finite(parameter, check)
+    return array
+
+
+def _check_finite(parameter: Parameter, array: np.ndarray) -> None:
+    bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         raise ValuesError(
-            f"coefficient {parameter.name!r} is finite; got {check[tuple(bad[0])]} at "
+            f"coefficient {parameter.name!r} is finite; got {array[tuple(bad[0])]} at cell "
             f"{tuple(int(k) for k in bad[0])}; mend it"
         )
-    return array
 
 
 def _expressions(parameter: Parameter, array: np.ndarray, system: System) -> np.ndarray:

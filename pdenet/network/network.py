@@ -136,7 +136,7 @@ class Network(nn.Module):
         self.components = bound.components
         self.block = Block(lowered, scheme, bound, dt, chosen, frozenset(names), stencils)
         self.to(torch_device(device))
-        rates = frozenset(f.name for f in scheme.system.fields if f.rate_of)
+        rates = frozenset(scheme.system.rates.values())
         self._fingerprint = _fingerprint(self.block, self.grid, self.stepper)
         self._groups = (frozenset(scheme.system.field_names) - rates, rates)
 

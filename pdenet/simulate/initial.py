@@ -41,7 +41,7 @@ def read_initial(
     """
     system = scheme.system
     shape = (len(values.components), *scheme.grid.shape)
-    written = [f.name for f in system.fields if f.rate_of is None]
+    written = system.written
     if hasattr(initial, "__array_interface__") and not isinstance(initial, np.ndarray):
         initial = np.asarray(initial)  # an image of Pillow's, say
     if isinstance(initial, str | bytes):

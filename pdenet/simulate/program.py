@@ -41,7 +41,7 @@ class Program:
         self.dimension = scheme.grid.dimension
         self.slices = values.slices
         self.walls = Walls(scheme, arrays)
-        velocities = frozenset(f.name for f in scheme.system.fields if f.rate_of)
+        velocities = frozenset(scheme.system.rates.values())
         self._turns = (frozenset(self.slices) - velocities, velocities)
         self._groups = [summation_groups(terms) for terms in scheme.equations]
         self._expressions: dict[object, Callable[..., Array]] = {}

@@ -20,7 +20,6 @@ from pdenet.discrete.scheme import (
     SPACING,
     Scheme,
     discretise,
-    is_splittable,
     summation_groups,
 )
 from pdenet.discrete.steppers import stepper
@@ -170,12 +169,12 @@ def test_terms_along_exchanged_axes_are_added_in_one_group() -> None:
     ids=["Klein-Gordon", "nonlinear", "damped", "nonlinearly damped", "strongly damped"],
 )
 def test_pairs_split_unless_the_rate_enters(right: sp.Expr, expected: bool) -> None:
-    assert is_splittable(PDE(sp.Eq(u.diff(t, 2), right)).system) is expected
+    assert PDE(sp.Eq(u.diff(t, 2), right)).system.is_splittable is expected
 
 
 def test_first_order_systems_do_not_split() -> None:
-    assert not is_splittable(catalogue["wave_system"].system)
-    assert not is_splittable(catalogue["heat"].system)
+    assert not catalogue["wave_system"].system.is_splittable
+    assert not catalogue["heat"].system.is_splittable
 
 
 # Bad input ---------------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from numpy.polynomial import Polynomial
 
 from pdenet.discrete.steppers import (
     POSITIONS,
     STEPPERS,
     VELOCITIES,
-    Polynomial,
     RungeKutta,
     Splitting,
     stepper,
@@ -125,7 +125,7 @@ def test_propagator_is_the_exact_flow_up_to_the_order(method: Splitting) -> None
 
     def agree(polynomial: Polynomial, powers: list[int], below: int) -> bool:
         # Entry k of `polynomial` multiplies z^(2k); the exact coefficient is 1/powers[k]!
-        padded = (*polynomial, *[Fraction(0)] * len(powers))
+        padded = (*polynomial.coef, *[Fraction(0)] * len(powers))
         return all(
             padded[k] == (Fraction(1, math.factorial(n)) if n >= 0 else 0)
             for k, n in enumerate(powers)

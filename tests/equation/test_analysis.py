@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdenet.equation.catalogue import catalogue
-from pdenet.equation.linear import linear_form, principal_matrices
+from pdenet.equation.linear import linear_form
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import Coefficient, D, Index, VectorField, coordinates
 from pdenet.equation.values import bind
@@ -135,7 +135,7 @@ def test_matrices_are_those_the_system_was_made_of(
 ) -> None:
     for order, strategy in ((1, hyperbolic_systems), (2, parabolic_systems)):
         problem: Problem = data.draw(strategy(dimension, opaque=opaque))
-        found = principal_matrices(bind(problem.pde.system, problem.values))
+        found = linear_form(bind(problem.pde.system, problem.values)).matrices
         for axis, matrix in enumerate(problem.matrices):
             alpha = tuple(order * (k == axis) for k in range(dimension))
             # Decimals are read exactly and added to zeros: no rounding.
@@ -163,7 +163,7 @@ def test_parameters_fluxes_and_reactions_land_in_their_matrices() -> None:
 
 
 def test_second_order_in_time_gives_the_companion_matrix() -> None:
-    found = principal_matrices(bind(catalogue["wave"].system, {"c": 3}))
+    found = linear_form(bind(catalogue["wave"].system, {"c": 3})).matrices
     np.testing.assert_array_equal(found[0, 0], [[0, 1], [0, 0]])
     np.testing.assert_array_equal(found[2, 0], [[0, 0], [9, 0]])
 
@@ -220,5 +220,5 @@ def test_what_is_not_linear_with_constant_coefficients_is_refused(
 
 
 def test_coefficient_function_given_as_a_number_is_constant() -> None:
-    found = principal_matrices(bind(pde(c * u.diff(x)).system, {"c": 4}))
+    found = linear_form(bind(pde(c * u.diff(x)).system, {"c": 4})).matrices
     np.testing.assert_array_equal(found[1, 0], [[4]])

@@ -12,7 +12,7 @@ import numpy as np
 import pdenet as pn
 from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.environment import check_prefactors
-from pdenet.discrete.scheme import ACCURACY, discretise, is_splittable
+from pdenet.discrete.scheme import ACCURACY, discretise
 from pdenet.discrete.stability import Stability
 from pdenet.discrete.steppers import STEPPERS, Splitting
 from pdenet.equation.analysis import term_order
@@ -75,7 +75,7 @@ def left_out(cell: Cell) -> str | None:
     method = STEPPERS[cell.stepper]
     is_second_in_time = any(f.rate_of for f in system.fields)
     highest = max(term_order(t) for _, t in system.terms())
-    if isinstance(method, Splitting) and not is_splittable(system):
+    if isinstance(method, Splitting) and not system.is_splittable:
         return "splitting steppers advance u and u_t by turns: only for u_tt = F(t, x, u)"
     if cell.space == "lax_friedrichs":
         if cell.stepper != "euler":

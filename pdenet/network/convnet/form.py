@@ -15,7 +15,7 @@ import sympy as sp
 
 from pdenet.discrete.boundary import Boundary, Periodic
 from pdenet.discrete.grid import Grid
-from pdenet.discrete.scheme import discretise, is_splittable
+from pdenet.discrete.scheme import discretise
 from pdenet.discrete.setup import bound_values
 from pdenet.discrete.steppers import STEPPERS
 from pdenet.equation.pde import PDE
@@ -121,7 +121,7 @@ def form_of(pde: PDE) -> Form:
         symbols=lowered.symbols,
         functions=functions,
         size=size,
-        is_second_order=is_splittable(system),
+        is_second_order=system.is_splittable,
         equation=str(pde),
     )
 

@@ -10,7 +10,7 @@ from typing import Any  # values of parameters are numbers, arrays or tensors
 import numpy as np
 import torch
 
-from pdenet.equation.linear import principal_matrices
+from pdenet.equation.linear import linear_form
 from pdenet.equation.pde import PDE
 from pdenet.equation.system import FREE_INDEX
 from pdenet.equation.values import bind
@@ -298,7 +298,7 @@ def _of_equation(
     """Return the matrices of the first derivatives of a linear equation, and their names."""
     numbers = bind(pde.system, values)
     made = {
-        alpha: matrix for alpha, matrix in principal_matrices(numbers).items() if sum(alpha) == 1
+        alpha: matrix for alpha, matrix in linear_form(numbers).matrices.items() if sum(alpha) == 1
     }
     if not made:
         raise SymmetryError(
