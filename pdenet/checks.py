@@ -42,8 +42,8 @@ def check_count(
     return int(value)
 
 
-def check_choice(name: str, given: object, known: Iterable[str], error: type[PdenetError]) -> None:
-    """Check that a word is one of those known; the message offers the nearest.
+def check_choice(name: str, given: object, known: Iterable[str], error: type[PdenetError]) -> str:
+    """Return a word that is one of those known; else the message offers the nearest.
 
     Args:
         name: the name of the option.
@@ -55,3 +55,4 @@ def check_choice(name: str, given: object, known: Iterable[str], error: type[Pde
     if not isinstance(given, str) or given not in words:
         nearest = suggest(str(given), words)
         raise error(f"{name} is one of {', '.join(words)}; got {given!r}.{nearest}")
+    return given

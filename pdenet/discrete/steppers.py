@@ -251,7 +251,7 @@ def _mirrored(polynomial: Polynomial) -> Polynomial:
 
 def _first_positive(p: Polynomial) -> float:
     """The x ≥ 0 up to which p ≤ 0, for p(0) ≤ 0: 0 if p rises at once, inf if it never does."""
-    coefficients = list(p.coef)
+    coefficients: list[Fraction] = list(p.coef)
     while coefficients and coefficients[0] == 0:  # x = 0 itself, where p touches the axis
         del coefficients[0]
     while coefficients and coefficients[-1] == 0:

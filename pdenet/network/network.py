@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from pdenet.checks import check_choice
 from pdenet.discrete import stability as stable
 from pdenet.discrete import stepping
 from pdenet.discrete.boundary import Boundary
@@ -21,7 +22,7 @@ from pdenet.discrete.scheme import discretise
 from pdenet.discrete.setup import bound_values, check_dt, check_kinds, settled_scheme
 from pdenet.discrete.steppers import Stepper
 from pdenet.equation.pde import PDE
-from pdenet.errors import NetworkError, StabilityError, suggest
+from pdenet.errors import NetworkError, StabilityError
 from pdenet.network.block import Block
 from pdenet.network.description import describe
 from pdenet.network.kernels import CONSTRAINTS, STENCILS
@@ -111,11 +112,7 @@ class Network(nn.Module):
         check_kinds(grid, boundary, stability)
         self.steps = count("steps", steps)
         chosen = torch_dtype(dtype)
-        if stencils not in CONSTRAINTS:
-            raise NetworkError(
-                f"stencils is one of {', '.join(CONSTRAINTS)}; got {stencils!r}."
-                f"{suggest(str(stencils), CONSTRAINTS)}"
-            )
+        check_choice("stencils", stencils, CONSTRAINTS, NetworkError)
         given = check_dt(dt)
         mode = "ignore" if trainable else stability
         names = trainable_names(pde.system, trainable)

@@ -20,7 +20,8 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
-from pdenet.errors import NetworkError, suggest
+from pdenet.checks import check_choice
+from pdenet.errors import NetworkError
 
 CLIP = 5.0
 """Where hardtanh clips."""
@@ -102,16 +103,8 @@ def activation(name: object, channels: int = 0, form: str = "none") -> nn.Module
     Raises:
         NetworkError: there is none of that name, or it has no quadratic form.
     """
-    if not isinstance(name, str) or name not in ACTIVATIONS:
-        raise NetworkError(
-            f"activation is one of {', '.join(ACTIVATIONS)}; got {name!r}."
-            f"{suggest(str(name), ACTIVATIONS)}"
-        )
-    if form not in FORMS:
-        raise NetworkError(
-            f"quadratic_form is one of {', '.join(FORMS)}; got {form!r}.{suggest(str(form), FORMS)}"
-        )
-    kind = ACTIVATIONS[name]
+    kind = ACTIVATIONS[check_choice("activation", name, ACTIVATIONS, NetworkError)]
+    check_choice("quadratic_form", form, FORMS, NetworkError)
     if form == "none":
         return kind()
     if not (isinstance(kind, type) and issubclass(kind, Radial)):

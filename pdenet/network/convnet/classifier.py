@@ -10,6 +10,7 @@ from typing import Any  # a user's options
 import torch
 from torch import nn
 
+from pdenet.checks import check_choice
 from pdenet.equation.pde import PDE
 from pdenet.errors import NetworkError
 from pdenet.network.convnet.activation import activation as activation_of
@@ -22,7 +23,7 @@ from pdenet.network.convnet.layout import Layout, settled_layout
 from pdenet.network.convnet.levels import feature_info, taken
 from pdenet.network.convnet.options import check_pictures
 from pdenet.network.convnet.relaxation import Relaxation, check_count
-from pdenet.network.convnet.stage import Stage, check_choice
+from pdenet.network.convnet.stage import Stage
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.network.convnet.stem import Stem
 from pdenet.network.convnet.unit_rows import UnitRows, leave_out, unit_rows_config
@@ -126,7 +127,7 @@ class Classifier(nn.Module, HubModel):
         relaxation = Relaxation(
             directions, share_kernels, stencils, norm, padding, position, opening_norm
         )
-        check_choice("activate", activate, PLACES)
+        check_choice("activate", activate, PLACES, NetworkError)
         if activate == "auto":
             activate = "blocks" if activation == "relu" else "stages"
         form = form_of(pde)
@@ -279,7 +280,7 @@ class Classifier(nn.Module, HubModel):
         Raises:
             NetworkError: there is no such level or format.
         """
-        check_choice("output_fmt", output_fmt, ("NCHW",))
+        check_choice("output_fmt", output_fmt, ("NCHW",), NetworkError)
         count = 1 + len(self.stages)
         levels = taken(count, indices)
         level, x = self.stem.level_and_state(x)
@@ -357,7 +358,7 @@ class Classifier(nn.Module, HubModel):
             NetworkError: a number or a name makes no sense.
         """
         pool = self.global_pool if global_pool is None else global_pool
-        check_choice("global_pool", pool, POOLS)
+        check_choice("global_pool", pool, POOLS, NetworkError)
         count = check_count("num_classes", num_classes, 0)
         if count and not pool:
             raise NetworkError(

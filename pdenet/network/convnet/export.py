@@ -28,7 +28,8 @@ import numpy as np
 import torch
 from torch.export import Dim, ExportedProgram
 
-from pdenet.errors import MissingExtraError, NetworkError, suggest
+from pdenet.checks import check_choice
+from pdenet.errors import MissingExtraError, NetworkError
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.relaxation import check_count
 from pdenet.network.convnet.weights import save_weights, write_atomically
@@ -86,10 +87,7 @@ def export(
         raise NetworkError(
             f"a pdenet.Classifier was expected; got {type(model).__name__}; unwrap it first"
         )
-    if format not in FORMATS:
-        raise NetworkError(
-            f"format is one of {', '.join(FORMATS)}; got {format!r}.{suggest(str(format), FORMATS)}"
-        )
+    check_choice("format", format, FORMATS, NetworkError)
     path = Path(path)
     size = _size(model, image_size)
     made = model.fused() if fused else copy.deepcopy(model)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from pdenet.checks import check_choice
 from pdenet.errors import NetworkError, suggest
 from pdenet.network.convnet.relaxation import check_count
 
@@ -51,11 +52,7 @@ class Layout:
                 f"each stage has a width and a depth; got {len(self.widths)} widths and "
                 f"{len(self.depths)} depths"
             )
-        if self.stem not in STEMS:
-            raise NetworkError(
-                f"stem is one of {', '.join(STEMS)}; got {self.stem!r}."
-                f"{suggest(str(self.stem), STEMS)}"
-            )
+        check_choice("stem", self.stem, STEMS, NetworkError)
 
     @property
     def stem_reduction(self) -> int:

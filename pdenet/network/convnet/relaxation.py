@@ -6,8 +6,9 @@ import numbers
 from dataclasses import dataclass
 from typing import Any  # what a user may have given
 
+from pdenet.checks import check_choice
 from pdenet.discrete.boundary import Boundary, Neumann, Periodic, ZeroPadding
-from pdenet.errors import NetworkError, suggest
+from pdenet.errors import NetworkError
 from pdenet.network.kernels import CONSTRAINTS
 
 PADDINGS = ("zeros", "circular", "reflect", "replicate")
@@ -57,11 +58,7 @@ class Relaxation:
         for name in ("share_kernels", "norm", "opening_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise NetworkError(f"{name} is True or False; got {getattr(self, name)!r}")
-        if self.stencils not in CONSTRAINTS:
-            raise NetworkError(
-                f"stencils is one of {', '.join(CONSTRAINTS)}; got {self.stencils!r}."
-                f"{suggest(str(self.stencils), CONSTRAINTS)}"
-            )
+        check_choice("stencils", self.stencils, CONSTRAINTS, NetworkError)
         if self.stencils != "free" and self.directions is not None:
             raise NetworkError(
                 f"stencils={self.stencils!r} keeps kernels approximations of the equation's own "
@@ -123,10 +120,7 @@ def paddings(given: Any) -> tuple[str, str]:
 
 def _padding(given: Any) -> str:
     if isinstance(given, str):
-        if given not in PADDINGS:
-            raise NetworkError(
-                f"padding is one of {', '.join(PADDINGS)}; got {given!r}.{suggest(given, PADDINGS)}"
-            )
+        check_choice("padding", given, PADDINGS, NetworkError)
         return given
     if given in (ZeroPadding(), Periodic()):
         return "zeros" if given == ZeroPadding() else "circular"

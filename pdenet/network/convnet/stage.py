@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from pdenet.checks import check_choice
 from pdenet.discrete import stepping
 from pdenet.discrete.steppers import STEPPERS, RungeKutta
-from pdenet.errors import NetworkError, suggest
+from pdenet.errors import NetworkError
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.form import Form
 from pdenet.network.convnet.relaxation import Relaxation, check_count
@@ -76,8 +77,8 @@ class Stage(nn.Module):
         drop_paths: Sequence[float] = (),
     ) -> None:
         super().__init__()
-        check_choice("stepper", stepper, BLOCK_STEPPERS)
-        check_choice("coefficients", coefficients, DEPTHS)
+        check_choice("stepper", stepper, BLOCK_STEPPERS, NetworkError)
+        check_choice("coefficients", coefficients, DEPTHS, NetworkError)
         self.stepper = stepper
         # Of pairs (u, u_t) the state is of first order.
         is_pair = any(f.rate_of is not None for f in form.structure.fields)
@@ -235,15 +236,3 @@ class _Motion:
         slopes: Sequence[tuple[float, float]] = (),
     ) -> torch.Tensor:
         return state
-
-
-def check_choice(name: str, given: object, known: Sequence[str]) -> None:
-    """Check that a word is one of those known.
-
-    Raises:
-        NetworkError: it is not.
-    """
-    if given not in known:
-        raise NetworkError(
-            f"{name} is one of {', '.join(known)}; got {given!r}.{suggest(str(given), known)}"
-        )

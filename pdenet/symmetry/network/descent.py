@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from pdenet.errors import SymmetryError, suggest
+from pdenet.checks import check_choice
+from pdenet.errors import SymmetryError
 from pdenet.symmetry.network.places import Act, Place
 
 OBJECTIVES = ("l1", "log", "concave")
@@ -78,11 +79,7 @@ def descend(
     Raises:
         SymmetryError: an argument makes no sense.
     """
-    if objective not in OBJECTIVES:
-        raise SymmetryError(
-            f"objective is one of {', '.join(OBJECTIVES)}; got {objective!r}."
-            f"{suggest(str(objective), OBJECTIVES)}"
-        )
+    check_choice("objective", objective, OBJECTIVES, SymmetryError)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise SymmetryError(f"steps is a number of steps; got {steps!r}; write 300")
     measured = _Objective(places, objective, shapes)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pdenet.checks import check_choice
 from pdenet.errors import FitError, suggest
 from pdenet.training.fitting.keys import Key, by_name, names_of
 from pdenet.training.fitting.model import Model
@@ -96,11 +97,7 @@ def make_plan(
     Raises:
         FitError: an option makes no sense.
     """
-    if optimizer not in OPTIMIZERS:
-        raise FitError(
-            f"optimizer is one of {', '.join(OPTIMIZERS)}; got {optimizer!r}."
-            f"{suggest(str(optimizer), OPTIMIZERS)}"
-        )
+    check_choice("optimizer", optimizer, OPTIMIZERS, FitError)
     if lr is not None and optimizer == "lbfgs":
         raise FitError(
             f'lr is the learning rate of Adam; got lr={lr!r} with optimizer="lbfgs", whose line '

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from pdenet.errors import TrainingError, suggest
+from pdenet.checks import check_choice
+from pdenet.errors import TrainingError
 from pdenet.training.loop.finite import named_values
 
 _Make = Callable[..., torch.optim.Optimizer]
@@ -66,10 +67,7 @@ def create_optimizer(
         TrainingError: there is no such optimiser, a number is out of its range, nothing is
             trained, or the model does not say its layers.
     """
-    if opt not in OPTIMIZERS:
-        raise TrainingError(
-            f"opt is one of {', '.join(OPTIMIZERS)}; got {opt!r}." + suggest(str(opt), OPTIMIZERS)
-        )
+    check_choice("opt", opt, OPTIMIZERS, TrainingError)
     _check_range("lr", lr, 0.0, math.inf)
     _check_range("weight_decay", weight_decay, 0.0, math.inf)
     _check_range("momentum", momentum, 0.0, 1.0)
