@@ -73,18 +73,33 @@ def random_box(
 
     Source: C. Szegedy et al., *Going Deeper with Convolutions*, 2015; torchvision's form of it.
     """
-    for _ in range(_TRIES):
-        area = width * height * uniform(*scale, source)
-        shape = math.exp(uniform(math.log(ratio[0]), math.log(ratio[1]), source))
-        w, h = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = integer(0, width - w, source), integer(0, height - h, source)
-            return (left, top, left + w, top + h)
+    tried = _tried_box(width, height, scale, ratio, source)
+    if tried:
+        return tried
     shape = min(max(width / height, ratio[0]), ratio[1])
     w = min(width, max(1, round(height * shape)))
     h = min(height, max(1, round(width / shape)))
     left, top = (width - w) // 2, (height - h) // 2
     return (left, top, left + w, top + h)
+
+
+def _tried_box(
+    width: int,
+    height: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    source: torch.Generator,
+    spare: int = 0,
+) -> tuple[int, int, int, int] | None:
+    """Draw until a box fits and leaves at least so many pixels of each side, ten times at most."""
+    for _ in range(_TRIES):
+        area = width * height * uniform(*scale, source)
+        shape = math.exp(uniform(math.log(ratio[0]), math.log(ratio[1]), source))
+        w, h = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
+        if 0 < w <= width - spare and 0 < h <= height - spare:
+            left, top = integer(0, width - w, source), integer(0, height - h, source)
+            return left, top, left + w, top + h
+    return None
 
 
 def central_box(width: int, height: int, part: float) -> Box:
@@ -162,16 +177,13 @@ def erase(pixels: torch.Tensor, probability: float, source: torch.Generator) -> 
     if uniform(0.0, 1.0, source) >= probability:
         return pixels
     channels, height, width = pixels.shape
-    for _ in range(_TRIES):
-        area = height * width * uniform(0.02, 1 / 3, source)
-        shape = math.exp(uniform(math.log(0.3), -math.log(0.3), source))
-        h, w = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
-        if 0 < h < height and 0 < w < width:
-            top, left = integer(0, height - h, source), integer(0, width - w, source)
-            pixels = pixels.clone()
-            noise = torch.randn(channels, h, w, generator=source)
-            pixels[:, top : top + h, left : left + w] = noise
-            break
+    # The first side is drawn as the height here, so that its ratio is height over width.
+    box = _tried_box(height, width, (0.02, 1 / 3), (0.3, 1 / 0.3), source, spare=1)
+    if box:
+        top, left, bottom, right = box
+        pixels = pixels.clone()
+        noise = torch.randn(channels, bottom - top, right - left, generator=source)
+        pixels[:, top:bottom, left:right] = noise
     return pixels
 
 

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from pdenet.checks import check_choice
 from pdenet.errors import TrainingError
+from pdenet.training.loop import kinds
 from pdenet.training.loop.finite import named_values
 
 _Make = Callable[..., torch.optim.Optimizer]
@@ -31,6 +32,8 @@ _WITH_BETAS: dict[str, _Make] = {
 }
 OPTIMIZERS = (*_WITH_MOMENTUM, *_WITH_BETAS)
 """The names of optimisers; "sgd" is Nesterov's, "momentum" the plain one, as in timm."""
+
+_BELOW_ONE = kinds.number(0.0, 1.0, below=True)
 
 _SAME_LAYER = 99999
 """timm's mark for what belongs to the layer before it, such as a norm at the end."""
@@ -68,16 +71,15 @@ def create_optimizer(
             trained, or the model does not say its layers.
     """
     check_choice("opt", opt, OPTIMIZERS, TrainingError)
-    _check_range("lr", lr, 0.0, math.inf)
-    _check_range("weight_decay", weight_decay, 0.0, math.inf)
-    _check_range("momentum", momentum, 0.0, 1.0)
+    for name, value in (("lr", lr), ("weight_decay", weight_decay)):
+        kinds.number(0.0).check(name, value, 0.1)
+    _BELOW_ONE.check("momentum", momentum, 0.9)
     if betas is not None:
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TrainingError(f"betas are two numbers; got {betas!r}. Use (0.9, 0.999).")
         for beta in betas:
-            _check_range("betas", beta, 0.0, 1.0)
-    if eps is not None:
-        _check_range("eps", eps, 0.0, math.inf)
+            _BELOW_ONE.check("betas", beta, 0.9)
+    kinds.number(0.0).check("eps", eps, None)
     groups = _groups(model, weight_decay, layer_decay)
     for group in groups:
         group["lr"] = lr * group["lr_scale"]
@@ -148,7 +150,7 @@ class ModelEma(AveragedModel):
         Raises:
             TrainingError: d is out of range.
         """
-        _check_range("decay", decay, 0.0, 1.0)
+        _BELOW_ONE.check("decay", decay, 0.9998)
 
         def average(mine: _Tensors, now: _Tensors, t: Tensor | int) -> None:
             d = min(decay, (1 + int(t)) / (10 + int(t))) if warmup else decay
@@ -198,7 +200,7 @@ def _layer_scales(
     if layer_decay is None:
         return dict.fromkeys(names, 1.0)
     # Below 0.01 the lower of ten layers would stand still, in float32.
-    _check_range("layer_decay", layer_decay, 0.01, 1.0, closed=True)
+    kinds.number(0.01, 1.0).check("layer_decay", layer_decay, None)
     find = getattr(model, "group_matcher", None)
     if not callable(find):
         raise TrainingError(
@@ -208,16 +210,3 @@ def _layer_scales(
     layers = layers_of(names, find())
     last = max(layers.values())
     return {name: layer_decay ** (last - layer) for name, layer in layers.items()}
-
-
-def _check_range(
-    name: str, value: object, low: float, high: float, *, closed: bool = False
-) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # A bool is an int; NaN fails both comparisons.
-    if is_number and (low <= value < high or (closed and value == high)):  # type: ignore[operator]
-        return
-    raise TrainingError(
-        f"{name} is a number from {low:g} to {'' if closed else 'below '}{high:g}; "
-        f"got {value!r}. Change it."
-    )

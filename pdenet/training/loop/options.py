@@ -205,28 +205,16 @@ class TrainOptions:
         from pdenet.training.data.options import DataOptions
 
         is_bundled = self.data_dir is None or self.data_dir in BUNDLED
-        same: tuple[str, ...] = (
-            "batch_size",
-            "seed",
-            "tune",
-            "aa",
-            "hflip",
-            "shift",
-            "scale",
-            "ratio",
-            "reprob",
-        )
-        same += ("color_jitter", "mixup", "cutmix", "smoothing", "crop_pct", "mean", "std")
-        same += ("max_bad_files",)
+        names = (option.name for option in dataclasses.fields(DataOptions))
+        given: dict[str, Any] = {name: getattr(self, name) for name in names if name in OPTIONS}
+        given["workers"] = 0 if is_bundled else self.workers  # bundled images are in memory
+        given["class_list"] = None if self.class_list is None else Path(self.class_list)
         return DataOptions(
             dataset=(self.data_dir or "digits") if is_bundled else "folder",
             folder=None if is_bundled else Path(self.data_dir or ""),
             image_size=self.img_size,
             in_channels=self.in_chans,
-            # Bundled images are in memory already.
-            workers=0 if is_bundled else self.workers,
-            class_list=None if self.class_list is None else Path(self.class_list),
-            **{name: getattr(self, name) for name in same},
+            **given,
         )
 
     def as_plain(self) -> dict[str, object]:

@@ -5,9 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pdenet.errors import TrainingError, suggest
+from pdenet.errors import TrainingError
+from pdenet.training.loop import kinds
 
 SCHEDULES = ("cosine", "step", "constant")
+
+_RATES = ("lr", "warmup_epochs", "warmup_lr", "min_lr", "decay_epochs")
+_KINDS = {
+    "sched": kinds.word(*SCHEDULES),
+    "epochs": kinds.whole(1),
+    "steps_per_epoch": kinds.whole(1),
+    "cooldown_epochs": kinds.whole(0),
+    **dict.fromkeys(_RATES, kinds.number(0.0)),
+    "decay_rate": kinds.number(0.0, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -61,22 +72,8 @@ class Schedule:
         Raises:
             TrainingError: a number is out of its range, or there is no such schedule.
         """
-        if self.sched not in SCHEDULES:
-            raise TrainingError(
-                f"sched is one of {', '.join(SCHEDULES)}; got {self.sched!r}."
-                + suggest(str(self.sched), SCHEDULES)
-            )
-        for name, least in (("epochs", 1), ("steps_per_epoch", 1), ("cooldown_epochs", 0)):
-            count = getattr(self, name)
-            if type(count) is not int or count < least:
-                raise TrainingError(f"{name} is an int >= {least}; got {count!r}. Change it.")
-        for name in ("lr", "warmup_epochs", "warmup_lr", "min_lr", "decay_epochs", "decay_rate"):
-            number = getattr(self, name)
-            is_number = isinstance(number, int | float) and not isinstance(number, bool)
-            if not is_number or not math.isfinite(number) or number < 0:
-                raise TrainingError(f"{name} is a finite number >= 0; got {number!r}. Change it.")
-        if self.decay_rate > 1:
-            raise TrainingError(f"decay_rate is at most 1; got {self.decay_rate}. Change it.")
+        for name, kind in _KINDS.items():
+            kind.check(name, getattr(self, name), getattr(Schedule, name, 1))
         for name in ("warmup_lr", "min_lr"):
             if getattr(self, name) > self.lr:
                 raise TrainingError(

@@ -125,7 +125,8 @@ def restored(parts: Parts, saved: Saved, options: TrainOptions) -> Progress:
     try:
         parts.model.load_state_dict(saved.weights)
         parts.optimizer.load_state_dict(state["optimizer"])
-        parts.precision.load_state_dict(state["precision"])
+        if state["precision"]:  # of float16
+            parts.precision.load_state_dict(state["precision"])
         if parts.ema:
             parts.ema.load_state_dict(state["ema"])
         parts.guard.load_state_dict(state["guard"], state["guard_random"][rank])

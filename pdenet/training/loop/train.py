@@ -220,18 +220,19 @@ class _Training:
                 part = F.cross_entropy(logits.float(), goal) / len(window)
                 if is_last and self.penalty:
                     part = part + self.penalty()
-                self.precision.scaled(part).backward()
+                self.precision.scale(part).backward()
             loss += part.detach()
-        self.precision.unscale(self.optimizer)
+        self.precision.unscale_(self.optimizer)
         norm = nn.utils.get_total_norm(p.grad for p in self._trained() if p.grad is not None)
         overflows = self.precision.is_overflow(norm)
         if not self.guard.is_good(loss, torch.zeros_like(norm) if overflows else norm):
-            self.precision.forget()
+            self.precision.update()
             self._trip(range(now.batch, now.batch + len(window)))
             return False
         if options.clip_grad:
             nn.utils.clip_grads_with_norm_(self._trained(), options.clip_grad, norm)
-        self.precision.update(self.optimizer)
+        self.precision.step(self.optimizer)
+        self.precision.update()
         self.optimizer.zero_grad(set_to_none=True)
         ranks.average_buffers(self.model)
         if overflows:

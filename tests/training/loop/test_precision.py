@@ -183,30 +183,32 @@ def test_an_overflow_of_float16_costs_an_update_and_is_no_trip() -> None:
     weight = nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([weight], 0.1)
     precision = Precision(CPU, amp=True, dtype="float16")
-    before = precision.scale
-    precision.scaled(weight.sum() * torch.tensor(3e38)).backward()
-    precision.unscale(optimizer)
+    before = precision.get_scale()
+    precision.scale(weight.sum() * torch.tensor(3e38)).backward()
+    precision.unscale_(optimizer)
     assert weight.grad is not None
     assert precision.is_overflow(weight.grad.norm())
-    precision.update(optimizer)
+    precision.step(optimizer)
+    precision.update()
     assert weight.item() == 1.0
-    assert precision.scale == before / 2
+    assert precision.get_scale() == before / 2
     optimizer.zero_grad()
-    precision.scaled(weight.sum()).backward()
-    precision.unscale(optimizer)
+    precision.scale(weight.sum()).backward()
+    precision.unscale_(optimizer)
     assert not precision.is_overflow(weight.grad.norm())
-    precision.update(optimizer)
+    precision.step(optimizer)
+    precision.update()
     assert weight.item() == pytest.approx(0.9, rel=1e-6)  # float32
     other = Precision(CPU, amp=True, dtype="float16")
     other.load_state_dict(precision.state_dict())
-    assert other.scale == precision.scale
+    assert other.get_scale() == precision.get_scale()
 
 
 def test_without_mixed_precision_nothing_is_scaled() -> None:
     precision = Precision(CPU, amp=False)
     loss = torch.tensor(2.0)
-    assert precision.scaled(loss) is loss
-    assert precision.scale == 1.0
+    assert precision.scale(loss) is loss
+    assert precision.get_scale() == 1.0
     assert precision.state_dict() == {}
     assert not precision.is_overflow(torch.tensor(float("inf")))
     with precision.narrow():
