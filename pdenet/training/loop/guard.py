@@ -61,7 +61,9 @@ from typing import Any  # the content of a checkpoint
 import torch
 from torch import Tensor, nn
 
+from pdenet.checks import check_count, is_number
 from pdenet.errors import CheckpointError, DivergedError, TrainingError
+from pdenet.training.loop import kinds
 from pdenet.training.loop.finite import bad_names, is_finite, named_values, said
 from pdenet.training.loop.snapshots import Snapshot
 
@@ -144,11 +146,15 @@ class Guard:
         Raises:
             TrainingError: an option makes no sense, or the model is not finite.
         """
-        _check(type(snapshots) is int and snapshots >= 1, "snapshots", "an int >= 1", snapshots)
-        _check(type(every) is int and every >= 1, "every", "an int >= 1", every)
-        _check(_is_number(factor) and 0 < factor < 1, "factor", "between 0 and 1", factor)
-        _check(type(max_trips) is int and max_trips >= 0, "max_trips", "an int >= 0", max_trips)
-        _check(_is_number(max_loss) and max_loss > 0, "max_loss", "a number > 0", max_loss)
+        for name, count, least in (
+            ("snapshots", snapshots, 1),
+            ("every", every, 1),
+            ("max_trips", max_trips, 0),
+        ):
+            check_count(name, count, least, TrainingError)
+        kinds.number(0.0, 1.0, above=True, below=True).check("factor", factor, 0.5)
+        if not ((is_number(max_loss) and max_loss > 0) or max_loss == math.inf):
+            raise TrainingError(f"max_loss is a number above 0; got {max_loss!r}; leave it out")
         self.lr_scale = 1.0
         self.set_aside: set[tuple[int, int]] = set()
         self.trips: list[Trip] = []
@@ -182,7 +188,8 @@ class Guard:
             grad_norm: the norm of all gradients.
         """
         for name, value in (("loss", loss), ("grad_norm", grad_norm)):
-            _check(isinstance(value, Tensor), name, "a tensor, as torch computed it", value)
+            if not isinstance(value, Tensor):
+                raise TrainingError(f"{name} is a tensor, as torch computed it; got {value!r}")
         buffers = dict(self._model.named_buffers())
         parts: tuple[Iterable[Tensor], ...] = ([loss], [grad_norm], buffers.values())
         mean = loss.detach().float().mean()
@@ -354,12 +361,3 @@ class Guard:
             self._ring.pop()
         while len(self._ring) > 1 and not self._ring[-1].loss <= limit:
             self._ring.pop()
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _check(is_right: bool, name: str, expected: str, value: object) -> None:
-    if not is_right:
-        raise TrainingError(f"{name} of the guard is {expected}; got {value!r}. Change it.")

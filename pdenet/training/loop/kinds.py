@@ -8,11 +8,11 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any  # what a kind has settled
 
 import tomli_w
 
+from pdenet.checks import is_integer, is_number
 from pdenet.errors import TrainingError, suggest
 
 
@@ -72,7 +72,7 @@ def whole(low: int) -> Kind:
     """An integer from `low` on."""
 
     def settled(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
+        if not is_integer(value) or value < low:
             raise ValueError
         return int(value)
 
@@ -83,12 +83,12 @@ def number(low: float, high: float = math.inf, *, above: bool = False, below: bo
     """A finite number from `low` to `high`, each included unless `above` and `below` say so."""
 
     def settled(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, Real):
+        if not is_number(value):
             raise ValueError
         made = float(value)
         is_low = low < made if above else low <= made
         is_high = made < high if below else made <= high
-        if not (math.isfinite(made) and is_low and is_high):
+        if not (is_low and is_high):
             raise ValueError
         return made
 
