@@ -215,35 +215,27 @@ def row_and_column_sums(state: State, terms: Sequence[LinearTerm]) -> tuple[np.n
         is made.
     """
     count = len(state.values.components)
-    rows, columns = np.zeros((count, 1)), np.zeros((count, 1))
+    totals = [np.zeros((count, 1)), np.zeros((count, 1))]
     for term in terms:
         weight = np.abs(state.amount(term))
         arrays, letters = state.operands(term)
-        arrays = [np.abs(a) for a in arrays]
-        for total_rows, name, index in (
-            (True, term.row, term.row_index and FREE_INDEX),
-            (False, term.column, term.column_index),
+        # What is constant has no axis of nodes: its products are then products of matrices.
+        operands = [np.abs(a[..., 0] if a.shape[-1] == 1 else a) for a in arrays]
+        texts = [s if a.shape[-1] == 1 else s + _NODE for s, a in zip(letters, arrays, strict=True)]
+        node = _NODE if any(_NODE in t for t in texts) else ""
+        for place, (name, index) in enumerate(
+            ((term.row, term.row_index and FREE_INDEX), (term.column, term.column_index))
         ):
             where = state.values.slices[name]
             size = where.stop - where.start
-            # What is constant has no axis of nodes: its products are then products of matrices.
-            operands = [a[..., 0] if a.shape[-1] == 1 else a for a in arrays]
-            texts = [
-                s if a.shape[-1] == 1 else s + _NODE for s, a in zip(letters, arrays, strict=True)
-            ]
-            if index is not None:
-                operands.append(np.ones(size))
-                texts.append(index)
-            node = _NODE if any(_NODE in t for t in texts) else ""
-            part = contract(f"{','.join(texts)}->{index or ''}{node}", *(operands or [np.ones(())]))
-            part = np.reshape(part, (size if index else 1, -1))
-            made = np.zeros((count, max(part.shape[-1], weight.shape[-1])))
-            made[where] = part * weight
-            if total_rows:
-                rows = rows + made
-            else:
-                columns = columns + made
-    return rows, columns
+            more = [] if index is None else [np.ones(size)]
+            text = ",".join([*texts, *([] if index is None else [index])])
+            part = contract(f"{text}->{index or ''}{node}", *([*operands, *more] or [np.ones(())]))
+            part = np.reshape(part, (size if index else 1, -1)) * weight
+            if part.shape[-1] > totals[place].shape[-1]:
+                totals[place] = np.repeat(totals[place], part.shape[-1], axis=1)
+            totals[place][where] += part
+    return totals[0], totals[1]
 
 
 def sizes(state: State, terms: Sequence[LinearTerm]) -> Sizes:
@@ -368,10 +360,11 @@ class Estimate:
             theta = np.concatenate([self.samples / 2.0**j for j in range(8)], axis=1)
             spacing = [h / finer for h in self.scheme.spacing]
             most = np.zeros(theta.shape[1])
-            sigmas = symbols(self.groups, theta, spacing)
-            for group, size, sigma in zip(self.groups, found, sigmas, strict=True):
-                if group.derivatives and any(group.stencil.radius) and not group.is_force:
-                    most += _real_range(size, sigma)[1]
+            for group, size in zip(self.groups, found, strict=True):
+                # The symbols of odd stencils are imaginary.
+                is_even = any(group.stencil.radius) and not group.stencil.is_odd
+                if is_even and group.derivatives and not group.is_force:
+                    most += _real_range(size, group.stencil.symbol(theta, spacing))[1]
             rates.append(float(most.max(initial=0.0)))
         # The samples meet the fastest wave to a few per cent.
         return 1.05 * max(rates[:2]), rates[2] <= 1.5 * rates[1]

@@ -266,7 +266,9 @@ def _with_stepper(
     method = stepper_named(stepper)
     if space != "auto":
         return discretise(system, grid, boundary, space, method)
-    if stepper == "euler" and any(term_order(t) == 1 for _, t in system.terms()):
+    # Of vector fields upwind differences take |A|, which the automatic choice leaves alone.
+    is_scalar = not system.has_vectors
+    if is_scalar and stepper == "euler" and any(term_order(t) == 1 for _, t in system.terms()):
         try:
             scheme = discretise(system, grid, boundary, "upwind", method)
         except PdenetError:

@@ -100,6 +100,12 @@ class Stencil:
         """How far the stencil reaches along each axis, in coordinate order."""
         return tuple(max(map(abs, steps)) for steps in zip(*self.offsets, strict=True))
 
+    @cached_property
+    def is_odd(self) -> bool:
+        """Whether opposite neighbours have opposite weights."""
+        table = dict(zip(self.offsets, self.weights, strict=True))
+        return all(table.get(tuple(-k for k in o)) == -w for o, w in table.items())
+
     def moment(self, powers: Sequence[int]) -> Fraction:
         """Σ_k weights[k] · Π_a offsets[k][a]^powers[a], exact.
 

@@ -109,9 +109,12 @@ def _solve_one(
             f"index; got {here or 'another index'} in {text}; solve for it by hand"
         )
     amount = residual.coeff(here[0])
-    rest = expand(residual - amount * here[0])
+    rest = residual - amount * here[0]
+    if not amount.is_Rational:  # sums stay multiplied out when numbers are divided out
+        rest = expand(rest)
     _check_rate_coefficient(amount, rest, here[0], text)
-    return here[0].expr, expand(-rest / amount)
+    right = -rest / amount
+    return here[0].expr, right if amount.is_Rational else expand(right)
 
 
 def _check_rate_coefficient(amount: sp.Expr, rest: sp.Expr, rate: sp.Expr, text: object) -> None:
