@@ -280,7 +280,7 @@ def _collect(terms: Iterable[Term]) -> tuple[Term, ...]:
         sums[like] = sums.get(like, sp.S.Zero) + amount.prefactor
     collected: list[Term] = []
     for like, total in sums.items():
-        prefactor = _lowest_terms(expand(total))
+        prefactor = total if total.is_Rational else _lowest_terms(expand(total))
         if prefactor == 0:
             continue
         if like.inner is None:

@@ -234,11 +234,13 @@ def _parameters(
     for size in sizes:
         add(Parameter(size.name, "size"))
     # The names of tensors and vector fields are symbols inside their entries, parameters outside.
-    bare = everything.xreplace({e: sp.Dummy() for e in everything.atoms(Entry, Component)})
     structural = {canonical_symbol(n) for n in (TIME, *axes)} | sizes
-    for symbol in bare.atoms(sp.Symbol) - bare.atoms(sp.Dummy) - structural:
-        if not isinstance(symbol, Index):
-            add(Parameter(symbol.name, "scalar"))
+    walk = sp.preorder_traversal(everything)
+    for node in walk:
+        if isinstance(node, Entry | Component):
+            walk.skip()
+        elif isinstance(node, sp.Symbol) and node not in structural and not isinstance(node, Index):
+            add(Parameter(node.name, "scalar"))
     clash = {i.name for i in infos} & set(found)
     if clash:
         raise EquationError(
