@@ -1,7 +1,8 @@
 """pdenet: a PDE and a ConvNet are the same object.
 
 A quasi-linear PDE system, written in SymPy, compiles into an explicit finite-difference simulator
-and into a trainable PyTorch network. Importing this package loads neither PyTorch nor Matplotlib.
+and into a trainable PyTorch network. Importing this package loads nothing: each name is loaded when
+it is first asked for.
 
 Example:
     >>> import sympy as sp
@@ -19,32 +20,31 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pdenet.discrete.boundary import (
-    Boundary,
-    Dirichlet,
-    Free,
-    Neumann,
-    Periodic,
-    Robin,
-    ZeroPadding,
-)
-from pdenet.discrete.grid import Grid
-from pdenet.equation.catalogue import catalogue
-from pdenet.equation.parse import parse, parse_expression
-from pdenet.equation.pde import PDE
-from pdenet.equation.symbols import Coefficient, D, VectorField, coordinates, fields, indices
-from pdenet.errors import (
-    BlowUpError,
-    BoundaryWarning,
-    FitWarning,
-    PdenetError,
-    StabilityError,
-    StabilityWarning,
-    SymmetryError,
-    SymmetryWarning,
-)
-
 if TYPE_CHECKING:
+    from pdenet.discrete.boundary import (
+        Boundary,
+        Dirichlet,
+        Free,
+        Neumann,
+        Periodic,
+        Robin,
+        ZeroPadding,
+    )
+    from pdenet.discrete.grid import Grid
+    from pdenet.equation.catalogue import catalogue
+    from pdenet.equation.parse import parse, parse_expression
+    from pdenet.equation.pde import PDE
+    from pdenet.equation.symbols import Coefficient, D, VectorField, coordinates, fields, indices
+    from pdenet.errors import (
+        BlowUpError,
+        BoundaryWarning,
+        FitWarning,
+        PdenetError,
+        StabilityError,
+        StabilityWarning,
+        SymmetryError,
+        SymmetryWarning,
+    )
     from pdenet.network.convnet.block import PDEBlock
     from pdenet.network.convnet.classifier import Classifier
     from pdenet.network.convnet.conversion import convert_authors_checkpoint
@@ -69,28 +69,55 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Loaded when first asked for: they need SciPy, tqdm or PyTorch, which an equation alone does not.
-_LATER = {
+# Where each name lives, loaded when first asked for: `pdenet --help` waits for no SymPy, and an
+# equation alone for no SciPy, tqdm or PyTorch.
+_HOMES = {
+    "PDE": "pdenet.equation.pde",
+    "BlowUpError": "pdenet.errors",
+    "Boundary": "pdenet.discrete.boundary",
+    "BoundaryWarning": "pdenet.errors",
     "Classifier": "pdenet.network.convnet.classifier",
+    "Coefficient": "pdenet.equation.symbols",
+    "D": "pdenet.equation.symbols",
+    "Dirichlet": "pdenet.discrete.boundary",
     "Fit": "pdenet.training.fitting.estimate",
+    "FitWarning": "pdenet.errors",
+    "Free": "pdenet.discrete.boundary",
+    "Grid": "pdenet.discrete.grid",
     "Layout": "pdenet.network.convnet.layout",
     "Network": "pdenet.network.network",
+    "Neumann": "pdenet.discrete.boundary",
     "PDEBlock": "pdenet.network.convnet.block",
+    "PdenetError": "pdenet.errors",
+    "Periodic": "pdenet.discrete.boundary",
     "Relaxation": "pdenet.network.convnet.relaxation",
     "Result": "pdenet.simulate.result",
+    "Robin": "pdenet.discrete.boundary",
     "Solver": "pdenet.simulate.solver",
+    "StabilityError": "pdenet.errors",
+    "StabilityWarning": "pdenet.errors",
+    "SymmetryError": "pdenet.errors",
+    "SymmetryWarning": "pdenet.errors",
     "Symmetrizers": "pdenet.network.convnet.penalties",
     "Trajectory": "pdenet.training.fitting.trajectories",
+    "VectorField": "pdenet.equation.symbols",
+    "ZeroPadding": "pdenet.discrete.boundary",
+    "catalogue": "pdenet.equation.catalogue",
     "classifier_from_config": "pdenet.network.convnet.models",
     "convert_authors_checkpoint": "pdenet.network.convnet.conversion",
+    "coordinates": "pdenet.equation.symbols",
     "create_model": "pdenet.network.convnet.models",
     "depth_variation": "pdenet.network.convnet.penalties",
     "exact_periodic": "pdenet.simulate.exact",
+    "fields": "pdenet.equation.symbols",
     "fit": "pdenet.training.fitting.fit",
     "hyperbolicity": "pdenet.network.convnet.penalties",
+    "indices": "pdenet.equation.symbols",
     "list_models": "pdenet.network.convnet.models",
     "load_classifier": "pdenet.network.convnet.models",
     "load_weights": "pdenet.network.convnet.weights",
+    "parse": "pdenet.equation.parse",
+    "parse_expression": "pdenet.equation.parse",
     "save_weights": "pdenet.network.convnet.weights",
     "smoothness": "pdenet.training.fitting.penalties",
 }
@@ -152,8 +179,9 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
     if name == "symmetry":
         return import_module("pdenet.symmetry")
-    raise AttributeError(f"module 'pdenet' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pdenet' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found

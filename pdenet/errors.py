@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:  # `pdenet --help` does not wait for it
+    import numpy as np
 
 
 class PdenetError(Exception):

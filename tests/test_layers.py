@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import pdenet as pn
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "pdenet"
@@ -304,13 +307,34 @@ def test_making_a_model_loads_no_library_of_an_extra() -> None:
     assert done.stdout.split() == []
 
 
-def test_importing_the_package_loads_neither_torch_nor_pictures_nor_results() -> None:
-    heavy = ["torch", "matplotlib", "xarray", "zarr", "pandas", "skimage", "imageio"]
-    code = f"import sys, pdenet; print(*[name for name in {heavy} if name in sys.modules])"
+def test_importing_the_package_loads_nothing_and_an_equation_no_torch() -> None:
+    pictures = ["torch", "matplotlib", "xarray", "zarr", "pandas", "skimage", "imageio"]
+    code = (
+        "import sys, pdenet\n"
+        f"print(*[name for name in {['numpy', 'sympy', *pictures]} if name in sys.modules])\n"
+        "pdenet.catalogue['heat'], pdenet.Grid(x=(0, 1, 8)), pdenet.Boundary(x=pdenet.Free())\n"
+        f"print(*[name for name in {pictures} if name in sys.modules])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == []
+    assert done.stdout.splitlines() == ["", ""]
+
+
+def test_every_public_name_is_the_object_of_that_name() -> None:
+    found: dict[str, object] = {}
+    exec("from pdenet import *", found)  # noqa: S102 - our own names
+    found.pop("__builtins__")
+    assert dir(pn) == sorted(found) == sorted(pn.__all__)
+    for name, value in found.items():
+        assert not isinstance(value, ModuleType), name
+        # An object says its name, except the catalogue, which has a class of its own.
+        assert name == "catalogue" or getattr(value, "__name__", None) == name
+        assert value is getattr(pn, name)
+    assert "heat" in pn.catalogue
+    assert pn.symmetry is sys.modules["pdenet.symmetry"]
+    with pytest.raises(AttributeError, match="no attribute 'catalog'"):
+        _ = pn.catalog  # type: ignore[attr-defined]  # the point of it
 
 
 # Each rule must be seen to fail: a small house with one fault each, and a word of the complaint.
