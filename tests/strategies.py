@@ -14,6 +14,7 @@ from typing import Any  # a strategy's `draw`, and the values of an equation
 
 import numpy as np
 import sympy as sp
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from pdenet.discrete.boundary import (
@@ -36,6 +37,10 @@ from pdenet.equation.symbols import (
     VectorField,
     coordinates,
 )
+
+# For laws of ten cells and more: over 100 examples together in the profile `ci`. Two at least: the
+# first is the simplest, which most faults leave as it is.
+few_each = settings(max_examples=max(2, settings().max_examples // 4))
 
 QUASI_LINEAR = ("eq2", "eq3", "eq4", "eq5", "eq6", "eq7")
 NON_PERIODIC = (Dirichlet, Neumann, Robin, ZeroPadding, Free)

@@ -27,7 +27,7 @@ from pdenet.equation.linear import linear_form
 from pdenet.equation.pde import PDE
 from pdenet.equation.values import Values, bind
 from pdenet.simulate.exact import symbol
-from tests.strategies import Problem, hyperbolic_systems, parabolic_systems, periodic
+from tests.strategies import Problem, few_each, hyperbolic_systems, parabolic_systems, periodic
 
 # Sums of a few products of numbers up to 8 with their own rounding, relative to the largest.
 ROUNDING = 64 * np.finfo(float).eps
@@ -78,6 +78,7 @@ def check(pde: PDE, drawn: Any) -> None:
 
 @pytest.mark.parametrize("kind", [hyperbolic_systems, parabolic_systems])
 @pytest.mark.parametrize("dimension", [1, 2, 3])
+@few_each
 @given(data=st.data())
 def test_random_systems_have_one_symbol(kind: Any, dimension: int, data: st.DataObject) -> None:
     problem: Problem = data.draw(kind(dimension))

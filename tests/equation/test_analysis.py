@@ -14,7 +14,7 @@ from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import Coefficient, D, Index, VectorField, coordinates
 from pdenet.equation.values import bind
 from pdenet.errors import EquationError
-from tests.strategies import Problem, hyperbolic_systems, parabolic_systems
+from tests.strategies import Problem, few_each, hyperbolic_systems, parabolic_systems
 
 t, x, y = coordinates("t x y")
 u, v = (sp.Function(name)(t, x, y) for name in "uv")
@@ -129,6 +129,7 @@ def test_second_order_in_time_is_reported() -> None:
 
 @pytest.mark.parametrize("opaque", [False, True], ids=["scalar fields", "vector field"])
 @pytest.mark.parametrize("dimension", [1, 2, 3])
+@few_each
 @given(data=st.data())
 def test_matrices_are_those_the_system_was_made_of(
     data: st.DataObject, dimension: int, opaque: bool

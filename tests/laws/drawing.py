@@ -7,7 +7,6 @@ from typing import Any  # conditions, values and torch's tensors
 import numpy as np
 import sympy as sp
 import torch
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from pdenet.discrete.boundary import (
@@ -40,10 +39,6 @@ ALLOWED = 32  # eps S a step
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 t, x, y, z = coordinates("t x y z")
 AXES = (x, y, z)
-
-
-# For laws of ten cells and more: over 100 examples together in the profile `ci`.
-few_each = settings(max_examples=max(3, settings().max_examples // 4))
 
 
 # Making ------------------------------------------------------------------------------------------

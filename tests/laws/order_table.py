@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.environment import check_prefactors
 from pdenet.discrete.scheme import ACCURACY, discretise
 from pdenet.discrete.stability import Stability
-from pdenet.discrete.steppers import STEPPERS, Splitting
+from pdenet.discrete.steppers import STEPPERS, RungeKutta, Splitting
 from pdenet.equation.analysis import term_order
 from pdenet.equation.values import bind
 from pdenet.simulate.integrator import Integrator
@@ -129,12 +129,29 @@ def _is_unstable(cell: Cell) -> bool:
 
 def claimed(cell: Cell) -> float:
     """Return p, the order that theory claims; docs/accuracy.md says why."""
+    return min(_limits(cell))
+
+
+def _limits(cell: Cell) -> tuple[float, float, float]:
+    """Return the orders in space, of the error of dt and at the walls, of which p is the least."""
     space = {**ACCURACY, "nine_point": 2}.get(cell.space, 1)
     terms = [t for _, t in cell.problem.system.terms()]
     if any(t.inner is not None for t in terms):
         space = min(space, 2)  # divergence form is compact, whatever the scheme
     time = STEPPERS[cell.stepper].order * cell.problem.exponent
-    return min(space, time, math.inf if cell.kind == "periodic" else _at_walls(cell))
+    return space, time, math.inf if cell.kind == "periodic" else _at_walls(cell)
+
+
+def factors(cell: Cell) -> tuple[Hashable, ...]:
+    """Return what the order depends on, for a pairwise cover.
+
+    p = min(space, dt, walls), and each of the three depends on two or three of equation, scheme,
+    stepper and kind. A fault in one of them is seen where it alone is p. Which of them are p is
+    therefore a factor of its own, so that each equation, scheme, stepper and kind meets it.
+    """
+    limits = _limits(cell)
+    binding = tuple(one == min(limits) for one in limits)
+    return (cell.problem.row, cell.space, cell.stepper, cell.kind, (min(limits), binding))
 
 
 def _at_walls(cell: Cell) -> float:
@@ -163,7 +180,7 @@ class Measured:
     """A measurement.
 
     Attributes:
-        cells: cells an axis of each grid.
+        cells: cells an axis of each grid, coarse to fine.
         errors: the root mean square over nodes and components at the final time.
         order: observed on the last pair.
     """
@@ -173,25 +190,36 @@ class Measured:
     order: float
 
 
-def measure(cell: Cell) -> Measured:
-    """Run a cell on four grids."""
+def measure(cell: Cell, is_brief: bool = False) -> Measured:
+    """Run a cell on four grids.
+
+    Args:
+        cell: the cell.
+        is_brief: on the last pair only, which is where the order is observed; and where dt ∝ h² or
+            h³, so that steps are many, to a quarter of the time. The layer that wide stencils have
+            at walls needs the whole of it.
+    """
     problem = cell.problem.in_plane() if cell.space == "nine_point" else cell.problem
-    counts = grids(cell)
+    counts = grids(cell)[-2:] if is_brief else grids(cell)
+    until = problem.until
+    settles = cell.kind == "periodic" or not is_wide(cell)
+    if is_brief and settles and problem.exponent > HYPERBOLIC:
+        until /= 4
     solution = solution_of(cell, problem)
     errors = []
     steps = 0
     for count in counts:
         ratio = (count // _UNIT) ** problem.exponent
         grid = box(problem, cell.kind, count)
-        run, first = integrator(cell, problem, grid, 1.0)
         if not steps:
+            run, first = integrator(cell, problem, grid, 1.0)
             bound = Stability(run.scheme, run.values).bound(first)
-            steps = math.ceil(problem.until / (_safety(cell) * bound.dt * ratio))
-        dt = problem.until / (steps * ratio)
+            steps = math.ceil(until / (_safety(cell) * bound.dt * ratio))
+        dt = until / (steps * ratio)
         run, first = integrator(cell, problem, grid, dt)
         expressions = [e for name in run.scheme.system.field_names for e in solution.exact[name]]
-        exact = on_grid(expressions, grid, run.scheme.boundary, problem.until)
-        final = run.advance(first, problem.until)
+        exact = on_grid(expressions, grid, run.scheme.boundary, until)
+        final = run.advance(first, until)
         errors.append(norm(final - exact, grid, run.scheme.boundary, cell.kind))
     return Measured(counts, tuple(errors), order(errors, counts))
 
@@ -247,6 +275,19 @@ def grids(cell: Cell) -> tuple[int, ...]:
     if cell.kind == "periodic" and p < ACCURACY.get(cell.space, 2):
         return _FINE
     return _SMOOTH
+
+
+def cost(cell: Cell) -> float:
+    """Return about how long a cell takes, in evaluations of a right side of one field.
+
+    The grids are so small that an evaluation costs the same on all of them; what is compiled and
+    put in at the four grids takes as long as some 500.
+    """
+    method = STEPPERS[cell.stepper]
+    stages = method.stages if isinstance(method, RungeKutta) else 1
+    problem = cell.problem
+    steps = problem.until * sum(n**problem.exponent for n in grids(cell))
+    return 500 + 5 * stages * len(problem.state) * steps
 
 
 def box(problem: Problem, kind: str, count: int) -> pn.Grid:

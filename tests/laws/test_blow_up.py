@@ -18,6 +18,7 @@ import sympy as sp
 import pdenet as pn
 from pdenet.errors import BlowUpError, PdenetError, ResultError, TimeError
 from pdenet.simulate.result import Result
+from tests.cover import crossed
 
 t, x, y = pn.coordinates("t x y")
 u, v = pn.fields("u v", (t, x))
@@ -35,9 +36,10 @@ def _poisoned(after: float, place: float) -> Any:
     return sp.exp(800 * sp.Piecewise((0, t < after), (1, True)) * bump)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("step", [2, 7, 40, 50])
-@pytest.mark.parametrize("every", [0.05, 0.5])  # five steps a frame, or fifty
+@pytest.mark.parametrize(
+    ("every", "step", "backend"),
+    crossed([0.05, 0.5], [2, 7, 40, 50], BACKENDS),  # five steps a frame, or fifty
+)
 def test_blow_up_names_the_step_the_time_the_field_and_the_cell(
     every: float, step: int, backend: str
 ) -> None:
@@ -172,9 +174,9 @@ class _Interrupt(Exception):
     pass
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("kind", ["constant", "in time", "adaptive"])
-@pytest.mark.parametrize("frames", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("frames", "kind", "backend"), crossed([1, 2, 5], ["constant", "in time", "adaptive"], BACKENDS)
+)
 def test_an_interrupted_run_goes_on_bit_for_bit(
     frames: int, kind: str, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ from tests.strategies import (
     Problem,
     advection_diffusion,
     anisotropic_diffusion,
+    few_each,
     grids,
     hyperbolic_systems,
     parabolic_systems,
@@ -57,6 +58,7 @@ def check_conserved(
 
 @pytest.mark.parametrize("space", ["central2", "central4", "upwind"])
 @pytest.mark.parametrize("dimension", [1, 2, 3])
+@few_each
 @given(data=st.data())
 def test_linear_hyperbolic_systems_conserve_every_component(
     space: str, dimension: int, data: st.DataObject
@@ -71,6 +73,7 @@ def test_linear_hyperbolic_systems_conserve_every_component(
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
+@few_each
 @given(data=st.data())
 def test_linear_parabolic_systems_conserve_every_component(
     dimension: int, data: st.DataObject
@@ -83,6 +86,7 @@ def test_linear_parabolic_systems_conserve_every_component(
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
+@few_each
 @given(data=st.data())
 def test_mixed_derivatives_conserve(dimension: int, data: st.DataObject) -> None:
     problem = data.draw(anisotropic_diffusion(dimension))
@@ -95,6 +99,7 @@ def test_mixed_derivatives_conserve(dimension: int, data: st.DataObject) -> None
 
 @pytest.mark.parametrize("space", ["central2", "upwind"])
 @pytest.mark.parametrize("dimension", [1, 2, 3])
+@few_each
 @given(data=st.data())
 def test_divergence_form_conserves_with_coefficients_that_vary(
     space: str, dimension: int, data: st.DataObject
@@ -109,6 +114,7 @@ def test_divergence_form_conserves_with_coefficients_that_vary(
 
 
 @pytest.mark.parametrize("name", ["burgers_1d", "shallow_water", "kdv"])
+@few_each
 @given(data=st.data())
 def test_nonlinear_divergence_form_conserves(name: str, data: st.DataObject) -> None:
     pde = catalogue.build(name, form="divergence")
@@ -118,6 +124,7 @@ def test_nonlinear_divergence_form_conserves(name: str, data: st.DataObject) -> 
     check_conserved(Problem(pde, len(pde.fields)), grid, u, stepper="rk4", dt=0.01)
 
 
+@few_each
 @given(data=st.data())
 def test_vector_systems_in_divergence_form_conserve(data: st.DataObject) -> None:
     """Eq. (6) with constant matrices: A_ij ∂(u_j C_jk u_k)."""

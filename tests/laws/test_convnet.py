@@ -21,11 +21,16 @@ from pdenet.network.convnet.form import form_of
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.stage import Stage
 from pdenet.network.network import Network
+from tests.cover import by_turns
 from tests.laws.block_values import drawn_values, on_nodes, put
 from tests.laws.direct import integrator
-from tests.laws.drawing import ALLOWED, EPS, few_each
+from tests.laws.drawing import ALLOWED, EPS
 from tests.laws.scale import step_scale
-from tests.strategies import QUASI_LINEAR, quasi_linear_systems
+from tests.strategies import (
+    QUASI_LINEAR,
+    few_each,
+    quasi_linear_systems,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::pdenet.errors.BoundaryWarning")
 
@@ -227,8 +232,7 @@ def check(
 # One step ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("name", [*PUBLISHED, *GENERAL])
+@pytest.mark.parametrize(("name", "padding"), by_turns([*PUBLISHED, *GENERAL], list(PADDINGS)))
 def test_a_block_without_relaxations_is_one_euler_step(name: str, padding: str) -> None:
     block, net, values = pair(name, padding)
     check(name, block, net, values)
@@ -291,8 +295,13 @@ def staged(name: str, depth: int, stepper: str) -> Stage:
     return stage
 
 
-@pytest.mark.parametrize("stepper", ["euler", "heun", "ssprk3", "rk4"])
-@pytest.mark.parametrize("name", ["eq3", "Eqs. (3) and (7) together", "two fields", "diffusion"])
+@pytest.mark.parametrize(
+    ("name", "stepper"),
+    by_turns(
+        ["eq3", "Eqs. (3) and (7) together", "two fields", "diffusion"],
+        ["rk4", "euler", "heun", "ssprk3"],
+    ),
+)
 def test_blocks_with_shared_weights_are_so_many_steps(name: str, stepper: str) -> None:
     """Errors of one evaluation, 32 eps S, grow by at most 1 + ‖∂F/∂u‖ in each that follows."""
     depth, evaluations = 2, {"euler": 1, "heun": 2, "ssprk3": 3, "rk4": 4}[stepper]
@@ -352,9 +361,12 @@ def test_leapfrog_of_second_order_is_the_three_term_formula() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize(
-    "name", [*PUBLISHED, "cubic", "functions", "diffusion with functions", "two fields"]
+    ("name", "padding"),
+    by_turns(
+        [*PUBLISHED, "cubic", "functions", "diffusion with functions", "two fields"],
+        list(PADDINGS),
+    ),
 )
 def test_a_stride_takes_every_second_pixel_of_the_rate(name: str, padding: str) -> None:
     """Bit for bit but for sums that a convolution may order otherwise: 8 eps |F|."""

@@ -29,6 +29,7 @@ from pdenet.equation.symbols import (
     Index,
     VectorField,
 )
+from tests.cover import by_turns
 from tests.laws.direct import integrator
 from tests.laws.drawing import (
     ALLOWED,
@@ -38,7 +39,6 @@ from tests.laws.drawing import (
     RUNGE_KUTTA,
     SPLITTING,
     drawn_state,
-    few_each,
     t,
     walls,
     x,
@@ -49,6 +49,7 @@ from tests.laws.scale import step_scale
 from tests.strategies import (
     Problem,
     boundaries,
+    few_each,
     grids,
     hyperbolic_systems,
     periodic,
@@ -115,8 +116,7 @@ def _conditions() -> Sequence[Any]:
     )
 
 
-@pytest.mark.parametrize("first", range(7))
-@pytest.mark.parametrize("second", range(7))
+@pytest.mark.parametrize(("first", "second"), by_turns(range(7), range(7), per_name=2))
 def test_every_pair_of_walls_meets_at_its_corners_as_in_loops(first: int, second: int) -> None:
     """A mixed derivative reads the corners; RK4 reads the values at three times."""
     one, other = _conditions()[first], _conditions()[second]
@@ -152,8 +152,7 @@ _FLUXES: dict[str, tuple[PDE, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", _FLUXES)
-@pytest.mark.parametrize("kind", [Periodic, Dirichlet, Neumann, Robin, ZeroPadding, Free])
+@pytest.mark.parametrize(("name", "kind"), by_turns(_FLUXES, KINDS, per_name=2))
 def test_fluxes_are_differences_of_half_node_fluxes(name: str, kind: type) -> None:
     pde, values = _FLUXES[name]
     grid = _TINY[pde.system.dimension]
@@ -321,6 +320,7 @@ def test_an_opaque_system_is_its_expanded_one(
     np.testing.assert_array_less(apart, ALLOWED * EPS["float64"] * size_of_step + 1e-300)
 
 
+@few_each
 @given(data=st.data())
 def test_eq3_is_the_naive_einsum_of_shifted_arrays(data: st.DataObject) -> None:
     problem = data.draw(quasi_linear_systems(2, "eq3"))

@@ -22,9 +22,24 @@ from pdenet.equation.symbols import Coefficient, D, Index, VectorField
 from pdenet.network.contraction import Contraction, Operand
 from tests.laws.contraction_oracle import EQUATIONS, contract, slope
 from tests.laws.direct import integrator
-from tests.laws.drawing import ALLOWED, AXES, EPS, as_tensor, drawn_state, few_each, t, x, y
+from tests.laws.drawing import (
+    ALLOWED,
+    AXES,
+    EPS,
+    as_tensor,
+    drawn_state,
+    t,
+    x,
+    y,
+)
 from tests.laws.scale import step_scale
-from tests.strategies import boundaries, grids, hyperbolic_systems, periodic
+from tests.strategies import (
+    boundaries,
+    few_each,
+    grids,
+    hyperbolic_systems,
+    periodic,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::pdenet.errors.BoundaryWarning")
 

@@ -13,8 +13,17 @@ from hypothesis import strategies as st
 
 import pdenet as pn
 from pdenet.network.network import Network
-from tests.laws.drawing import EPS, few_each, t, walls, x, y
-from tests.strategies import grids
+from tests.laws.drawing import (
+    EPS,
+    t,
+    walls,
+    x,
+    y,
+)
+from tests.strategies import (
+    few_each,
+    grids,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::pdenet.errors.BoundaryWarning")
 g = sp.Symbol("g")

@@ -29,6 +29,7 @@ from pdenet.errors import (
 from pdenet.simulate.exact import exact_periodic
 from tests.strategies import (
     anisotropic_diffusion,
+    few_each,
     grids,
     hyperbolic_systems,
     parabolic_systems,
@@ -220,6 +221,7 @@ STRATEGIES: dict[str, Callable[[int], Any]] = {
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 @pytest.mark.parametrize("kind", list(STRATEGIES))
+@few_each
 @given(data=st.data())
 def test_solving_to_s_and_then_to_t_is_solving_to_s_plus_t(
     data: st.DataObject, kind: str, dimension: int
@@ -242,6 +244,7 @@ def test_solving_to_s_and_then_to_t_is_solving_to_s_plus_t(
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
+@few_each
 @given(data=st.data())
 def test_symmetric_hyperbolic_systems_conserve_energy_and_run_backwards(
     data: st.DataObject, dimension: int
@@ -257,6 +260,7 @@ def test_symmetric_hyperbolic_systems_conserve_energy_and_run_backwards(
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
+@few_each
 @given(data=st.data())
 def test_parabolic_systems_keep_the_mean_and_lose_energy(
     data: st.DataObject, dimension: int
@@ -291,6 +295,7 @@ def test_times_come_in_any_order_and_zero_returns_the_initial_state_bitwise() ->
     assert exact_periodic(heat, grid, start, []).shape == (0, 1, 9)
 
 
+@few_each
 @given(data=st.data())
 def test_expressions_and_their_values_at_the_nodes_are_one_initial_state(
     data: st.DataObject,

@@ -160,7 +160,16 @@ for frame in range(100_000):
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
 # Moments spread over one append, which takes a few milliseconds; any moment will do.
-@pytest.mark.parametrize("wait_ms", [0.0, 1.1, 2.3, 3.7, 5.3])
+@pytest.mark.parametrize(
+    "wait_ms",
+    [
+        0.0,
+        pytest.param(1.1, marks=pytest.mark.deep),
+        2.3,
+        pytest.param(3.7, marks=pytest.mark.deep),
+        pytest.param(5.3, marks=pytest.mark.deep),
+    ],
+)
 def test_kill_9_loses_no_finished_frame_and_shows_no_unfinished_one(
     tmp_path: Path, wait_ms: float
 ) -> None:

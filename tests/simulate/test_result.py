@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 from pdenet.errors import PdenetError, ResultError
 from pdenet.simulate.layout import Attribute
 from pdenet.simulate.result import Result
+from tests.strategies import few_each
 
 SUFFIXES = ("zarr", "nc")
 # Points per axis in coordinate order; odd, unequal numbers show every swap of axes.
@@ -96,6 +97,7 @@ def test_a_constant_frame_is_a_frame(tmp_path: Path, suffix: str, value: float) 
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@few_each
 @given(
     number=st.floats(allow_nan=False, allow_infinity=False),
     integer=st.integers(-(2**63) + 1, 2**63 - 1),
