@@ -6,8 +6,9 @@ equation's own largest growth rate. An equation with unbounded ω₊ is ill-pose
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -25,6 +26,7 @@ from pdenet.discrete.spectrum import (
     matrices,
     tensor_entries,
 )
+from pdenet.discrete.steppers import Stepper
 from pdenet.discrete.walls import have_modes, wall_eigenvalues
 from pdenet.equation.values import Values
 from pdenet.errors import StabilityError
@@ -124,6 +126,15 @@ class Stability:
         self.method: str = ESTIMATE if self._is_estimate else FROZEN if self._varies else EXACT
         if self._estimate is not None and max(self._estimate.factors, default=1.0) > 1:
             self.method += WITH_WALLS
+
+    def stepped_by(self, stepper: Stepper) -> Stability:
+        """Return the analysis of the same differences under another stepper."""
+        made = copy.copy(self)
+        made.scheme = replace(self.scheme, stepper=stepper)
+        made._known = None
+        if made._estimate is not None:
+            made._estimate = made._estimate.of_scheme(made.scheme)
+        return made
 
     def bound(self, state: np.ndarray | None = None, t: float = 0.0) -> Bound:
         """Return the largest stable dt.

@@ -19,6 +19,7 @@ at the wall by O(h) of itself.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -316,6 +317,12 @@ class Estimate:
         }
         self.factors = wall_factors(scheme, self.groups)
         self._known: dict[tuple[Sizes, ...], tuple[float, float, str]] = {}
+
+    def of_scheme(self, scheme: Scheme) -> Estimate:
+        """Return the same bound for a scheme that differs in its stepper only."""
+        made = copy.copy(self)
+        made.scheme, made._known = scheme, {}
+        return made
 
     def _partner(self, place: int) -> int | None:
         group = self.groups[place]

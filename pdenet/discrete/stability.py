@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import sympy as sp
@@ -256,7 +255,8 @@ def choose(
     if is_stable:
         return scheme, stability
     if scheme.space == (space if space != "auto" else "central2"):
-        return replace(scheme, stepper=STEPPERS["rk4"]), None
+        stability = stability.stepped_by(STEPPERS["rk4"])
+        return stability.scheme, stability
     return _with_stepper(system, grid, boundary, space, "rk4"), None
 
 
