@@ -150,7 +150,14 @@ def check_page(name: str, outcome: Outcome) -> None:
             assert share == pytest.approx(one.relative, rel=0.1)
 
 
-@pytest.mark.parametrize("name", CASES)
+QUICK = ("rotation", "kernel")
+"""A number and its bias, of a right scheme and of a wrong one; and kernels, free and bound."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.deep) for name in CASES],
+)
 def test_a_case_comes_out_as_the_page_says(name: str) -> None:
     outcome = CASES[name]()
     assert all(made.converged for made in outcome.fits.values())
