@@ -69,6 +69,7 @@ class Objective:
         self.truncate_every = truncate_every
         self.eps = torch.finfo(model.dtype).eps
         self.num_values = sum(int(r.measured.sum()) for r in self.rollouts)
+        self._misfits: list[np.ndarray] | None = None  # at the present values
         self.weigh(weights)
         self.starts = {n: _numpy(p) for n, p in self.fitted.items()}
         self._free = {n: ranges[n].to_free(one) for n, one in self.starts.items()}
@@ -92,6 +93,7 @@ class Objective:
 
     def place(self, zeta: np.ndarray) -> None:
         """Give the network, and unknown initial states, the values of ζ, shape (unknown,)."""
+        self._misfits = None
         scaled = self._scales * zeta
         done = 0
         with torch.no_grad():
@@ -220,15 +222,16 @@ class Objective:
         Returns:
             Shape (piece, frame, field) each, float64, in the fields' units squared.
         """
-        made = []
-        with torch.no_grad():
-            for rollout in self.rollouts:
-                frames = [
-                    r.double().square().sum(-1)
-                    for r in rollout.residuals(rollout.initial, None, None)
-                ]
-                made.append(torch.stack(frames, dim=1).cpu().numpy())
-        return made
+        if self._misfits is None:
+            self._misfits = []
+            with torch.no_grad():
+                for rollout in self.rollouts:
+                    frames = [
+                        r.double().square().sum(-1)
+                        for r in rollout.residuals(rollout.initial, None, None)
+                    ]
+                    self._misfits.append(torch.stack(frames, dim=1).cpu().numpy())
+        return self._misfits
 
     # -- scales ------------------------------------------------------------------------------------
 
