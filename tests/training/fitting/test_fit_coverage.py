@@ -12,6 +12,7 @@ import torch
 
 import pdenet as pn
 from pdenet.network.network import Network
+from tests.tiers import both_tiers
 
 t, x = pn.coordinates("t x")
 u, v = pn.fields("u v", (t, x))
@@ -28,7 +29,6 @@ WALLS = pn.Boundary(x=pn.Neumann(0))
 GRID = pn.Grid(x=(0, 1, 9))
 DT, NUM_FRAMES = 0.1, 4  # D dt/h² = 0.19 of Euler, whose steps cost least
 SIGMA = np.array([0.01, 0.05])[:, None]
-NUM_FITS = 30
 
 
 def network(values: dict[str, float]) -> Network:
@@ -71,21 +71,24 @@ def draws(count: int) -> Iterator[list[pn.Trajectory]]:
         yield data
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    """Deviations in standard errors are those of a standard normal, independent between fits.
+@both_tiers
+def test_intervals_hold_the_truth_as_often_as_they_say(deep: bool) -> None:
+    """Deviations in standard errors are those of a standard normal, independent between n fits.
 
     Were the three parameters' deviations copies of one another, their mean square would have the
-    standard deviation √(2/30); the number covered is 28.5 ± √(30·0.95·0.05) = 1.2 for each. Three
-    of these are one chance in 370.
+    standard deviation √(2/n); the number covered is 0.95 n ± √(n·0.95·0.05) for each. Three of
+    these are one chance in 370.
     """
+    num_fits = 30 if deep else 10
     scores, covered = [], []
-    for data in draws(NUM_FITS):
+    for data in draws(num_fits):
         made = pn.fit(network(START), data)
         scores.append([(float(made.values[n]) - TRUE[n]) / float(made.errors[n]) for n in TRUE])
         ends = {n: made.interval(n) for n in TRUE}
         covered.append([float(ends[n][0]) <= TRUE[n] <= float(ends[n][1]) for n in TRUE])
-    assert abs(np.mean(np.square(scores)) - 1) <= 3 * np.sqrt(2 / NUM_FITS)
-    assert (abs(np.sum(covered, axis=0) - 0.95 * NUM_FITS) <= 3 * 1.2).all()
+    assert abs(np.mean(np.square(scores)) - 1) <= 3 * np.sqrt(2 / num_fits)
+    spread = np.sqrt(num_fits * 0.95 * 0.05)
+    assert (abs(np.sum(covered, axis=0) - 0.95 * num_fits) <= 3 * spread).all()
 
 
 def test_bounds_far_away_change_neither_values_nor_errors() -> None:

@@ -13,6 +13,7 @@ from pdenet.errors import FitError, FitWarning
 from pdenet.training.fitting.fit import Fit, fit
 from pdenet.training.fitting.trajectories import Trajectory
 from pdenet.training.fitting.uncertainty import quantile, relation
+from tests.tiers import both_tiers
 from tests.training.fitting.standin import (
     StandIn,
     diffusion_reaction,
@@ -72,22 +73,26 @@ def test_given_noise_is_taken_as_it_is() -> None:
     assert float(high) - float(low) == pytest.approx(2 * float(made.errors["F"]), rel=1e-9)
 
 
-def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
-    """Of 200 intervals each of F and G about 95 % hold the truth. The number is binomial with the
-    standard deviation √(200·0.95·0.05) = 3.1; three of them are one chance in 370."""
+@both_tiers
+def test_the_interval_holds_the_truth_as_often_as_it_says(deep: bool) -> None:
+    """Of n intervals each of F and G about 95 % hold the truth. The number is binomial with the
+    standard deviation √(n·0.95·0.05); three of them are one chance in 370."""
+    count = 200 if deep else 50
     hits = np.zeros(2)
-    for seed in range(200):
+    for seed in range(count):
         times, frames, _ = linear_problem(seed + 1)
         made = fit_linear(times, frames)
         for k, (name, true) in enumerate((("F", 1.0), ("G", -2.0))):
             low, high = made.intervals[name]
             hits[k] += low <= true <= high
-    assert (abs(hits - 190) <= 3 * 3.1).all()
+    assert (abs(hits - 0.95 * count) <= 3 * math.sqrt(count * 0.95 * 0.05)).all()
 
 
-def test_two_components_with_different_noise_have_the_right_errors() -> None:
+@both_tiers
+def test_two_components_with_different_noise_have_the_right_errors(deep: bool) -> None:
     """Each has its own σ, a hundred times apart relative to its spread, which the weights learn.
-    Against the scatter of 60 draws: their standard deviation is known to 1/√120 = 9 %."""
+    Against the scatter of n draws: their standard deviation is known to 1/√(2n), 9 % of 60."""
+    count = 60 if deep else 20
     truth = StandIn(oscillator, {"k": 30.0, "s": 0.02}, components=("u", "v"), dt=0.04)
     times, frames = frames_of(truth, wave_start(num_components=2), 6, 1)
     sigma = np.array([0.001, 0.2])[None, :, None]
@@ -101,11 +106,13 @@ def test_two_components_with_different_noise_have_the_right_errors() -> None:
         return fit(net, data, **options)  # type: ignore[arg-type]
 
     made = draw()
-    for _ in range(60):
+    for _ in range(count):
         made = draw()
         found.append([float(made.values[n]) for n in ("k", "s")])
         errors.append([float(made.errors[n]) for n in ("k", "s")])
-    np.testing.assert_allclose(np.mean(errors, axis=0), np.std(found, axis=0), rtol=0.36)  # 4 · 9 %
+    np.testing.assert_allclose(
+        np.mean(errors, axis=0), np.std(found, axis=0), rtol=4 / math.sqrt(2 * count)
+    )
     assert made.noise["u"] == pytest.approx(0.001, rel=0.4)  # 80 values: 8 %, five of it
     assert made.noise["v"] == pytest.approx(0.2, rel=0.4)
     best = draw(noise={"u": 0.001, "v": 0.2})
