@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import sympy as sp
 
 from pdenet.discrete.boundary import Boundary
+from pdenet.discrete.scheme import DT, SPACING
 from pdenet.discrete.steppers import RungeKutta, Stepper
-from pdenet.equation.symbols import canonical_symbol
-from pdenet.equation.system import ARGUMENT
 from pdenet.network.block import Block
-from pdenet.network.contraction import Operand, Step
-from pdenet.network.features import Support
+from pdenet.network.features import Row, Support
 from pdenet.network.layers import FaceDivergence, KernelDivergence, StackedTerms
-from pdenet.network.products import STACK, Divergence, FactorStack, StackedProduct
+from pdenet.network.operations import Flow, Value, derivative_of, index_of, listed
+from pdenet.network.products import Divergence, FactorStack, WeightStack
 from pdenet.network.readback.polynomials import fit_polynomial
-
-# More names than this are counted instead.
-_MAX_NAMES = 6
 
 
 def describe(block: Block, boundary: Boundary, stepper: Stepper, steps: int) -> list[str]:
@@ -31,166 +26,119 @@ def describe(block: Block, boundary: Boundary, stepper: Stepper, steps: int) -> 
         stepper: the stepper.
         steps: how many steps a forward pass takes.
     """
-    return _Description(block).lines(boundary, stepper, steps)
+    widths = zip(block.structure.axes, block.structure.width, strict=True)
+    padding = ", ".join(f"{w} along {a}" for a, w in widths if w) or "none"
+    stages = f"{stepper.stages} evaluations" if stepper.stages > 1 else "u + dt ∂u/∂t, a skip"
+    if not isinstance(stepper, RungeKutta):
+        stages = "u and u_t by turns"
+    weights = sum(p.numel() for p in block.parameters())
+    trainable = f"{weights:,} trainable number{'s' if weights > 1 else ''}"
+    return [
+        f"padding {padding}, by {boundary!r}",
+        *_NetworkFlow(block).lines(),
+        f"{stepper.name}: {stages}; {steps} step{'s' if steps > 1 else ''}",
+        trainable if weights else "nothing is trainable",
+    ]
 
 
-class _Description:
-    """The block, with what its arrays hold and letters for what is made on the way."""
+class _NetworkFlow(Flow):
+    """The operations of a right side, with what its arrays hold."""
 
     def __init__(self, block: Block) -> None:
-        self.block = block
-        self.structure = block.structure
-        self.letters = iter("abcefghlmopqrsvw")  # not those of coordinates, indices and the stack
-        nodes = [block.nodes[axis].detach().cpu().numpy().ravel() for axis in self.structure.axes]
+        structure = block.structure
+        nodes = [block.nodes[axis].detach().cpu().numpy().ravel() for axis in structure.axes]
         dtype = str(block.numbers.dtype).removeprefix("torch.")
-        self.maps: dict[sp.Symbol, sp.Expr] = {}
+        meanings: dict[str, sp.Expr] = {DT.name: sp.Symbol("dt")}
+        meanings |= {SPACING[axis].name: sp.Symbol(f"h_{axis}") for axis in structure.axes}
         for k, (name, tensor) in enumerate(block.maps.items()):
-            found = fit_polynomial(tensor.detach().cpu().numpy(), self.structure.axes, nodes, dtype)
-            symbol = canonical_symbol(name)
-            self.maps[symbol] = canonical_symbol(f"array{k}") if found is None else found
+            found = fit_polynomial(tensor.detach().cpu().numpy(), structure.axes, nodes, dtype)
+            meanings[name] = sp.Symbol(f"array{k}") if found is None else found
+        taken = (*block.coefficients, *block.entries, *block.symbols, *structure.axes)
+        super().__init__(structure, block.numbers, block.symbols, taken, meanings)
+        self.block = block
+        self.banks: dict[Support, int] = {}
 
-    def lines(self, boundary: Boundary, stepper: Stepper, steps: int) -> list[str]:
-        lines = [f"padding {self._padding(boundary)}"]
+    def lines(self) -> list[str]:
+        fields = [info.name for info in self.structure.fields]
+        self._add_states(dict(zip(fields, self.structure.sizes, strict=True)))
         for support, rows in self.block.banks.rows.items():
-            lines.append(self._bank(support, len(rows)))
-        fields = self.structure.fields
-        for info, layers in zip(fields, self.block.layers, strict=True):
-            lines.append(f"∂{info.name}/∂t" + ("" if layers else " = 0"))
-            for layer in layers:
-                lines += [f"  {line}" for line in self._layer(layer)]
-        stages = f"{stepper.stages} evaluations" if stepper.stages > 1 else "u + dt ∂u/∂t, a skip"
-        if not isinstance(stepper, RungeKutta):
-            stages = "u and u_t by turns"
-        lines.append(f"{stepper.name}: {stages}; {steps} step{'s' if steps > 1 else ''}")
-        weights = sum(p.numel() for p in self.block.parameters())
-        lines.append(
-            f"{weights:,} trainable number{'s' if weights > 1 else ''}"
-            if weights
-            else "nothing is trainable"
-        )
-        return lines
+            self.banks[support] = self._bank(support, rows)
+        for field, width, layers in zip(
+            fields, self.structure.sizes, self.block.layers, strict=True
+        ):
+            parts = [self._layer(layer) for layer in layers]
+            formula = " + ".join(part.text for part in parts) or "0"
+            inputs = [part.operation for part in parts]
+            self._add("sum", "", f"∂{field}/∂t", formula, "", inputs, width)
+        return [one.line() for one in self.made if one.kind != "state"]
 
-    def _padding(self, boundary: Boundary) -> str:
-        axes = zip(self.structure.axes, self.structure.width, strict=True)
-        return f"{', '.join(f'{w} along {a}' for a, w in axes if w) or 'none'}, by {boundary!r}"
-
-    def _bank(self, support: Support, count: int) -> str:
-        size = self.structure.slices[support.field]
-        components = size.stop - size.start
-        shape = "×".join(str(n) for n in reversed(support.shape))
-        shared = f", shared by {components} components" if components > 1 else ""
-        where = ""
-        if support.window.axes:
-            at_faces = support.window.before != support.window.after
-            along = ", ".join(self.structure.axes[axis] for axis in support.window.axes)
-            where = f" at the {'faces' if at_faces else 'nodes and one more'} along {along}"
-        kernels = "kernel" if count == 1 else "kernels"
-        text = f"convolution {shape} of {support.field}, 1 → {count} {kernels}"
-        return f"{text} ({self._kernel_names(support)}){shared}{where}"
-
-    def _kernel_names(self, support: Support) -> str:
+    def _bank(self, support: Support, rows: Sequence[Row]) -> int:
+        components = self.made[self.states[support.field]].channels
         made = []
-        for row in self.block.banks.rows[support]:
-            names = list(dict.fromkeys(self.structure.kernels[k].name for k in row.kernels))
+        for row in rows:
+            names = self._names(row.kernels)
             made.append(" + ".join(names) + (" in one" if len(names) > 1 else ""))
-        return _listed(made)
+        words = self._convolution(support.shape, support.field, len(rows), made)
+        if components > 1:
+            words += f", shared by {components} components"
+        window = support.window
+        if window.axes:
+            where = "faces" if window.before != window.after else "nodes and one more"
+            along = ", ".join(self.structure.axes[axis] for axis in window.axes)
+            words += f" at the {where} along {along}"
+        inputs = (self.states[support.field],)
+        return self._add("depthwise", "", "", "", words, inputs, components * len(rows))
 
-    # -- layers -----------------------------------------------------------------------------------
+    def _convolution(self, shape: Sequence[int], of: str, count: int, names: Sequence[str]) -> str:
+        size = "×".join(str(n) for n in reversed(shape))
+        kernels = "kernel" if count == 1 else "kernels"
+        made = ", ".join(dict.fromkeys(names))
+        return f"convolution {size} of {of}, 1 → {count} {kernels} ({made})"
 
-    def _layer(self, layer: StackedTerms) -> list[str]:
-        if layer.folded is not None:
-            support, place = layer.folded
-            row = self.block.banks.rows[support][place]
-            names = dict.fromkeys(self.structure.kernels[k].name for k in row.kernels)
-            return [f"+ {support.field} under {' + '.join(names)}, coefficients in the kernel"]
-        lines: list[str] = []
-        others = []
-        for divergence in layer.divergences:
-            made, name = self._divergence(divergence)
-            lines += made
-            others.append(name)
-        flux = [", ".join(others)] if others else []
-        return lines + self._product(layer.product, flux, "+ ")[0]
+    def _names(self, kernels: Sequence[int | None]) -> list[str]:
+        """Return the names of kernels, each once."""
+        names = (self.structure.kernels[k].name for k in kernels if k is not None)
+        return list(dict.fromkeys(names))
 
-    def _divergence(self, divergence: Divergence) -> tuple[list[str], str]:
-        """Return the operations of a flux, and the name of its divergence."""
+    def _layer(self, layer: StackedTerms) -> Value:
+        if layer.folded is None:
+            others = [self._divergence(divergence) for divergence in layer.divergences]
+            if len(others) > 1:
+                others = [Value(listed(one.text for one in others), others[0].operation)]
+            return self._product(layer.product, others)
+        support, place = layer.folded
+        names = self._names(self.block.banks.rows[support][place].kernels)
+        derivatives = " + ".join(map(derivative_of, names))
+        derivatives = f"({derivatives})" if len(names) > 1 else derivatives
+        text = f"{derivatives} {support.field}{index_of(layer.output)}"
+        return Value(f"{text} with its coefficients", self.banks[support])
+
+    def _divergence(self, divergence: Divergence) -> Value:
         assert isinstance(divergence, FaceDivergence | KernelDivergence)
-        lines, made = self._product(divergence.nodes, [], "")
+        flux = self._product(divergence.nodes, [])
+        index = index_of(divergence.flux.index)
+        symbol = next(self.letters) + index
         if isinstance(divergence, KernelDivergence):
-            kernel = self.structure.kernels[divergence.kernels[0]]
-            names = [self.structure.kernels[k].name for k in divergence.kernels]
-            shape = "×".join(str(n) for n in reversed(kernel.shape))
-            count = f"{len(names)} kernel{'s' if len(names) > 1 else ''}"
-            lines.append(f"convolution {shape} of {made}, 1 → {count} ({_listed(names)})")
-            return lines, _listed([f"{made}_{name}" for name in names])
-        axis = self.structure.axes[divergence.flux.axis]
-        faces = "".join(f" · {self._factor(f)}" for f in divergence.faces)
-        letter = next(self.letters, "the flux")
-        lines.append(f"{letter} = difference along {axis} of mean({made}) over faces{faces}")
-        return lines, letter
+            names = self._names(divergence.kernels)
+            formula = ", ".join(f"{derivative_of(name)} {flux.text}" for name in names)
+            shape = self.structure.kernels[divergence.kernels[0]].shape
+            words = self._convolution(shape, flux.text, len(names), names)
+            made = self._add("depthwise", "", symbol, formula, words, (flux.operation,), len(names))
+            return self._value(made)
+        faces = [self._factor(face).text for face in divergence.faces]
+        nodes = [] if flux.text == "1" else [f"mean({flux.text})"]
+        formula = f"∂{self.structure.axes[divergence.flux.axis]} ({' · '.join([*nodes, *faces])})"
+        words = "differences of fluxes at faces, where both nodes have their mean"
+        return self._value(self._add("product", "", symbol, formula, words, (flux.operation,), 1))
 
-    def _product(
-        self, product: StackedProduct, others: Sequence[str], sign: str
-    ) -> tuple[list[str], str]:
-        """Return the operations of a contraction, one a line, and the name of its result."""
-        names = ["number" if len(product.products) == 1 else "numbers"]
-        if product.maps:
-            names.append(_listed([str(m.expr.xreplace(self.maps)) for m in product.maps]))
-        names += [_listed(w.names) for w in product.weights]
-        names += [self._factor(factor) for factor in product.factors]
-        names += others
-        contraction = product.contraction
-        # Products of numbers with weights are made once and not worth a line of their own.
-        shown = [step for step in contraction.steps if step.kind != "weights"]
-        lines = []
-        for step in contraction.steps:
-            left, right = names[step.first], names[step.second]
-            if step.kind == "weights":
-                names.append(right if left.startswith("number") else left)
-                continue
-            text = _step(contraction.operands, contraction.sizes, step, left, right)
-            is_last = step is shown[-1]
-            names.append(text if is_last and sign else next(self.letters, "it"))
-            lines.append(f"{sign}{text}" if is_last and sign else f"{names[-1]} = {text}")
-        return lines or ([f"{sign}{names[-1]}"] if sign else []), names[-1]
+    # -- what steps ask for -----------------------------------------------------------------------
 
-    def _factor(self, factor: FactorStack) -> str:
-        if factor.kernels == (None,):
-            made = factor.field
-        else:
-            names = [self.structure.kernels[k].name for k in factor.kernels if k is not None]
-            made = _listed([f"{factor.field}_{name}" for name in names])
-        if factor.function is None:
-            return made
-        return str(factor.function.expr).replace(ARGUMENT.name, made)
+    def _convolved(self, factor: FactorStack, index: str) -> Value:
+        (support, _), *_ = (place for place in factor.places if place is not None)
+        names = self._names(factor.kernels)
+        made = listed(f"{derivative_of(name)} {factor.field}{index}" for name in names)
+        return Value(made, self.banks[support])
 
-
-def _step(
-    operands: Sequence[Operand], sizes: dict[str, int], step: Step, left: str, right: str
-) -> str:
-    first, second = operands[step.first], operands[step.second]
-
-    def channels(letters: str) -> int:
-        return math.prod([sizes[c] for c in letters])
-
-    if step.kind == "convolution":
-        weight, values = (left, right) if second.is_spatial else (right, left)
-        operand = second if second.is_spatial else first
-        taken, given = channels(operand.letters), channels(step.result.letters)
-        return f"1×1 convolution {taken} → {given} ({weight}) of {values}"
-    summed = set(first.letters + second.letters) - set(step.result.letters)
-    tail = f", summed over {'terms' if summed == {STACK} else 'components'}" if summed else ""
-    count = channels(step.result.letters + "".join(summed))
-    channel = "channel" if count == 1 else "channels"
-    return f"{_grouped(left)} · {_grouped(right)}, {count} {channel}{tail}"
-
-
-def _grouped(name: str) -> str:
-    return f"({name})" if " " in name else name
-
-
-def _listed(names: Sequence[str]) -> str:
-    unique = list(dict.fromkeys(names))
-    if len(unique) > _MAX_NAMES:
-        return f"{len(unique)} of them"
-    return ", ".join(unique)
+    def _weight(self, weights: WeightStack) -> Value:
+        name = listed(weights.names)
+        return Value(f"{name}_{weights.indices}", None, (", ".join(dict.fromkeys(weights.names)),))

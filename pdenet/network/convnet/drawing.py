@@ -10,15 +10,15 @@ on an edge; within a column the order is that of what an operation is connected 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pdenet.network.convnet.flow import flow_of
-from pdenet.network.convnet.formulas import mathtext
-from pdenet.network.convnet.operations import FlowSource, Operation
+from pdenet.network.convnet.flow import FlowSource, flow_of
+from pdenet.network.operations import Operation
 
 if TYPE_CHECKING:  # loading Matplotlib takes a second; a model does not wait for it
     from matplotlib.axes import Axes
@@ -44,6 +44,13 @@ _FONT, _LINE, _PAD = 8.5, 0.17, 0.09  # points; inches
 _RADIUS = 0.15  # of the circles
 _GAP_X, _GAP_Y, _ARROW = 0.5, 0.22, 0.13  # between columns, in them; an arrow's head
 _SWEEPS = 12
+
+_TAIL = re.compile(r" ((?:in|summed over) \d+ (?:directions?|terms))$")
+_TOKEN = re.compile(
+    r"Σ_(?P<sum>\w+)|∂(?P<derivative>[txy]*)|(?P<name>[^\W\d_]\w*?)(?P<letters>(?:_\w+)+)"
+    r"|(?P<function>sinh|cosh|tanh|sin|cos|tan|exp|log)\b|(?P<word>[A-Za-z]{2,})"
+    r"|(?P<space> )|(?P<dot>·)|(?P<arrow>→)|(?P<prime>′)|(?P<times>×)|(?P<power>\^\w+)"
+)
 
 
 @dataclass
@@ -335,3 +342,40 @@ def _draw_legend(axes: Axes, kinds: Sequence[str], per_row: int) -> None:
         handles=entries, loc="lower center", ncols=per_row, frameon=False, fontsize=8,
         handletextpad=0.3, columnspacing=1.2,
     )  # fmt: skip
+
+
+# Formulas ----------------------------------------------------------------------------------------
+
+
+def mathtext(formula: str) -> list[str]:
+    r"""Return a formula as lines of Matplotlib's mathtext; "in 4 directions" is a line of its own.
+
+    Example:
+        >>> mathtext("Σ_k C_jk u_k in 4 directions")
+        ['$\\Sigma_{k}\\,C_{jk}\\,u_{k}$', 'in 4 directions']
+    """
+    tail = _TAIL.search(formula)
+    body = formula[: tail.start()] if tail else formula
+    lines = [f"${_TOKEN.sub(_replaced, body)}$"] if body else []
+    return [*lines, tail.group(1)] if tail else lines
+
+
+def _replaced(match: re.Match[str]) -> str:
+    given = match.groupdict()
+    if given["sum"]:
+        return rf"\Sigma_{{{given['sum']}}}"
+    if given["derivative"] is not None:
+        return r"\partial" + (f"_{{{given['derivative']}}}" if given["derivative"] else " ")
+    if given["name"]:
+        indices = given["letters"].strip("_").replace("_", ",")
+        name = given["name"]
+        base = name if len(name) == 1 else rf"\mathit{{{name}}}"
+        return f"{base}_{{{indices}}}"
+    if given["function"]:
+        return "\\" + given["function"]
+    if given["word"]:
+        return rf"\mathrm{{{given['word']}}}"
+    if given["power"]:
+        return f"^{{{given['power'][1:]}}}"
+    plain = {"space": r"\,", "dot": r"\cdot ", "arrow": r"\to ", "prime": "'", "times": r"\times "}
+    return next(made for key, made in plain.items() if given[key])

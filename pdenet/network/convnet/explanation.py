@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from torch import nn
 
-from pdenet.network.convnet.flow import flow_of
+from pdenet.network.convnet.flow import FlowSource, flow_of
 from pdenet.network.convnet.layout import Layout
-from pdenet.network.convnet.operations import FlowSource, Operation
 from pdenet.network.convnet.stem import Stem
-
-_PREFIXES = ("coefficients.tensors.", "banks.convolutions.")
 
 
 def explain_block(block: FlowSource) -> str:
     """Return which part of the equation each layer is, one operation a line.
 
-    A line tells the operation's name with the shapes of its parameters, then what it makes as a
-    formula, then how. Parameters have their names of `state_dict()`, without what stands before
-    the names of coefficients and convolutions. Derived from the steps that the block carries out.
+    Derived from the steps that the block carries out; see `Operation.line`.
     """
     operations = flow_of(block)
     stride = f", stride {block.stride}" if block.stride > 1 else ""
     head = f"PDEBlock {block.in_channels} → {block.out_channels} channels{stride}: u + F(u) for"
     lines = [head, *(f"  {line}" for line in block.form.equation.splitlines())]
-    return "\n".join([*lines, *map(_line, operations)])
-
-
-def _line(operation: Operation) -> str:
-    if operation.kind == "state":
-        return f"{operation.name} ({operation.channels}): {operation.words}"
-    shapes = [f"{_short(name)} {_shape(shape)}" for name, shape in operation.parameters]
-    named = {_short(name) for name, _ in operation.parameters}
-    title = operation.name
-    if named == {title}:
-        title = shapes[0]
-    elif operation.kind == "norm":
-        title = ", ".join(shapes) or title
-    elif shapes:
-        title += f" [{', '.join(shapes)}]"
-    if operation.kind == "norm":
-        return f"{title}: {operation.words}"
-    return f"{title}: {operation.symbol} = {operation.formula}: {operation.words}"
-
-
-def _short(name: str) -> str:
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return f"({', '.join(map(str, shape))})"
+    return "\n".join([*lines, *(one.line() for one in operations)])
 
 
 class StageSource(Protocol):

@@ -1,111 +1,77 @@
-"""Flow: the operations of a block, one after another, as frozen data for texts and figures.
-
-Nothing here knows of an equation: the operations are the steps of the contractions that a block
-carries out, the depthwise convolutions and the norms between them, and the skip connection.
-"""
+"""Flow of a block: its directions, norms and skip between the steps that `network.flow` tells."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 import torch
 from torch import nn
 
-from pdenet.equation.functions import symbol_names
-from pdenet.equation.printing import text
-from pdenet.equation.system import ARGUMENT
-from pdenet.network.contraction import Step
+from pdenet.network.convnet.closing import Closing
+from pdenet.network.convnet.coefficients import Coefficients
 from pdenet.network.convnet.divergence import DirectionDivergence
-from pdenet.network.convnet.features import bank_name
-from pdenet.network.convnet.formulas import (
-    derivative_of,
-    directions,
-    index_of,
-    monomial_of,
-    summed_formula,
-)
-from pdenet.network.convnet.opening import opening_key
-from pdenet.network.convnet.operations import FlowSource, Operation
+from pdenet.network.convnet.features import DirectionBanks, bank_name
+from pdenet.network.convnet.form import Form
+from pdenet.network.convnet.opening import Opening, opening_key
+from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.widths import source_name
 from pdenet.network.layers import StackedTerms
-from pdenet.network.products import STACK, FactorStack, StackedProduct, WeightStack
+from pdenet.network.operations import Flow, Operation, Value, derivative_of, index_of
+from pdenet.network.products import FactorStack, StackedProduct, WeightStack
+from pdenet.network.structure import Structure
+
+
+class FlowSource(Protocol):
+    """What is read of a `PDEBlock`."""
+
+    form: Form
+    relaxation: Relaxation
+    structure: Structure
+    numbers: torch.Tensor
+    coefficients: Coefficients
+    banks: DirectionBanks
+    symbols: nn.ParameterDict
+    functions: nn.ParameterDict
+    layers: list[list[StackedTerms]]
+    closings: dict[int, Closing]
+    openings: dict[int, list[Opening]]
+    norms: nn.ModuleDict
+    opening_norms: nn.ModuleDict
+    projection: nn.Module
+    in_channels: int
+    out_channels: int
+    stride: int
 
 
 def flow_of(block: FlowSource) -> tuple[Operation, ...]:
     """Return all operations of a block, inputs before what needs them."""
-    return _Flow(block).operations()
+    return _BlockFlow(block).operations()
 
 
-@dataclass(frozen=True)
-class _Value:
-    """An operand: the result of an operation, or a constant."""
-
-    text: str
-    operation: int | None
-    labels: tuple[str, ...] = ()
-
-
-class _Flow:
+class _BlockFlow(Flow):
     def __init__(self, block: FlowSource) -> None:
+        form = block.form
+        taken = (*form.shapes, *form.symbols, *form.functions)
+        super().__init__(block.structure, block.numbers, block.symbols, taken)
         self.block = block
-        self.made: list[Operation] = []
-        taken = {n[0] for n in (*block.form.shapes, *block.form.symbols, *block.form.functions)}
-        taken |= {f.name[0] for f in block.structure.fields}
-        letters = [c for c in "abcefghlmopqrswzABCEFGHKLMNOPQRSTVW" if c not in taken]
-        # More than so many results are numbered.
-        self.letters = itertools.chain(letters, (f"a{k}" for k in itertools.count(1)))
         self.convolved: dict[str, int] = {}
-        self.states: dict[str, int] = {}
-        self.functions: dict[str, int] = {}
-        fields = block.structure.fields
-        self.width = block.in_channels // len(fields)
-        self.out_width = block.out_channels // len(fields)
+        count = len(block.structure.fields)
+        self.width, self.out_width = block.in_channels // count, block.out_channels // count
 
     def operations(self) -> tuple[Operation, ...]:
-        block = self.block
-        for info in block.structure.fields:
-            words = "the state" if len(block.structure.fields) == 1 else f"the state's {info.name}"
-            self.states[info.name] = self._add(
-                "state", info.name, info.name, "", words, (), self.width
-            )
-        rates = [self._rate(layers) for layers in block.layers]
+        fields = [info.name for info in self.structure.fields]
+        self._add_states(dict.fromkeys(fields, self.width))
+        rates = [self._rate(layers) for layers in self.block.layers]
         skip = self._projection()
-        for info, rate in zip(block.structure.fields, rates, strict=True):
-            start = self.states[info.name] if skip is None else skip
+        for field, rate in zip(fields, rates, strict=True):
+            start = self.states[field] if skip is None else skip
             inputs = (start,) if rate is None else (start, rate)
             formula = " + ".join(self.made[k].symbol for k in inputs)
             words = "the skip connection, the time derivative"
-            name = f"{info.name} + F"
-            self._add("skip", name, f"{info.name}′", formula, words, inputs, self.out_width)
+            self._add("skip", f"{field} + F", f"{field}′", formula, words, inputs, self.out_width)
         return tuple(self.made)
-
-    def _add(
-        self,
-        kind: str,
-        name: str,
-        symbol: str,
-        formula: str,
-        words: str,
-        inputs: Sequence[int | None],
-        channels: int,
-        modules: Mapping[str, nn.Module | torch.Tensor] | None = None,
-    ) -> int:
-        parameters: list[tuple[str, tuple[int, ...]]] = []
-        for prefix, module in (modules or {}).items():
-            if isinstance(module, torch.Tensor):
-                parameters.append((prefix, tuple(module.shape)))
-            else:
-                parameters += [
-                    (f"{prefix}.{n}", tuple(p.shape)) for n, p in module.named_parameters()
-                ]
-        needed = tuple(k for k in inputs if k is not None)
-        self.made.append(
-            Operation(kind, name, symbol, formula, words, needed, channels, tuple(parameters))
-        )
-        return len(self.made) - 1
 
     # -- fields and their derivatives -------------------------------------------------------------
 
@@ -143,16 +109,16 @@ class _Flow:
             operation.channels, {name: norm},
         )  # fmt: skip
 
-    def _convolved(self, name: str, of: int, what: str, index: str, taken: int) -> int:
+    def _directions(self, name: str, of: int, what: str, index: str, taken: int) -> Value:
         """Add a depthwise convolution and its norm, once."""
         if name in self.convolved:
-            return self.convolved[name]
+            return self._value(self.convolved[name])
         bank, relaxation = self.block.banks.of(name), self.block.relaxation
         size = 2 * bank.radius + 1
         is_relaxed = relaxation.directions is not None
         derivatives = ", ".join(dict.fromkeys(derivative_of(n) for n in bank.names))
         if is_relaxed:
-            formula = f"∂{what} in {directions(len(bank.names))}"
+            formula = f"∂{what} in {_counted(len(bank.names))}"
         else:
             formula = ", ".join(f"{derivative_of(n)} {what}" for n in dict.fromkeys(bank.names))
         count = len(bank.names)
@@ -178,33 +144,19 @@ class _Flow:
         )
         made = self._norm(made, bank.norm, f"{prefix}.norm")
         if bank.has_position:
-            powers = ", ".join(dict.fromkeys(monomial_of(a, b) for a, b in bank.exponents))
+            powers = ", ".join(dict.fromkeys(_monomial(a, b) for a, b in bank.exponents))
             made = self._add(
                 "function", f"position {name}", symbol, f"{symbol} times {powers}",
                 f"coefficients that vary: {count} → {bank.rows} of each channel", (made,),
                 bank.channels * bank.rows,
             )  # fmt: skip
         self.convolved[name] = made
-        return made
+        return self._value(made)
 
-    def _factor(self, factor: FactorStack) -> _Value:
-        state = self.states[factor.field]
-        index = index_of(factor.letters)
-        found = [place for place in factor.places if place is not None]
-        if found:
-            name = bank_name(found[0][0])
-            made = self._convolved(name, state, factor.field + index, index, self.width)
-            return _Value(self.made[made].symbol, made)
-        if factor.function is None:
-            return _Value(f"{factor.field}{index}", state)
-        expression = text(factor.function.expr).replace(ARGUMENT.name, f"{factor.field}{index}")
-        if expression not in self.functions:
-            symbol = next(self.letters) + index
-            self.functions[expression] = self._add(
-                "function", "function", symbol, expression, "pixel by pixel", (state,), self.width
-            )
-        made = self.functions[expression]
-        return _Value(self.made[made].symbol, made)
+    def _convolved(self, factor: FactorStack, index: str) -> Value:
+        name = next(bank_name(place[0]) for place in factor.places if place is not None)
+        what = factor.field + index
+        return self._directions(name, self.states[factor.field], what, index, self.width)
 
     # -- products ---------------------------------------------------------------------------------
 
@@ -218,9 +170,8 @@ class _Flow:
         if made is None:
             made = self._add(
                 "function", "constant", f"{next(self.letters)}_i", value.text,
-                "the same at all pixels", (), self.out_width, self._tensors(value.labels),
+                "the same at all pixels", (), self.out_width, self._parameters(value.labels),
             )  # fmt: skip
-        key = layer.product.key
         channels = self._channels(layer.product, layer.product.contraction.output)
         if channels != self.out_width:
             words = f"sum over {channels // self.out_width} directions each"
@@ -229,12 +180,9 @@ class _Flow:
             symbol = self.made[made].symbol
             formula = f"{channels} → {self.out_width} channels"
             made = self._add("sum", "groups", symbol, formula, words, (made,), self.out_width)
-        closing = self.block.closings.get(key)
-        if closing is not None and closing.step is None and str(key) in self.block.norms:
-            made = self._norm(made, self.block.norms[str(key)], f"norms.{key}")
-        return made
+        return self._normed(layer.product, None, made)
 
-    def _divergence(self, divergence: DirectionDivergence) -> _Value:
+    def _divergence(self, divergence: DirectionDivergence) -> Value:
         value = self._product(divergence.nodes, [])
         made = value.operation
         index = index_of(divergence.index)
@@ -247,7 +195,8 @@ class _Flow:
             words = "fluxes at faces: the mean of both nodes times the difference"
             made = self._add(
                 "product", "flux", symbol, formula, words,
-                [made, *(face.operation for face in faces)], channels, self._tensors(value.labels),
+                [made, *(face.operation for face in faces)], channels,
+                self._parameters(value.labels),
             )  # fmt: skip
         elif made is None:
             symbol = next(self.letters) + index
@@ -255,90 +204,20 @@ class _Flow:
         operation = self.made[made]
         is_state = operation.kind == "state"
         what = operation.symbol + index if is_state else f"({operation.symbol})"
-        result = self._convolved(divergence.name, made, what, index, operation.channels)
-        return _Value(self.made[result].symbol, result)
+        return self._directions(divergence.name, made, what, index, operation.channels)
 
-    def _product(self, product: StackedProduct, others: Sequence[_Value]) -> _Value:
-        """Add the steps of a contraction and the norms between them."""
-        values: list[_Value] = []
-        if not product.is_one:
-            values.append(self._numbers(product))
-        if product.maps:
-            values.append(self._map(product))
-        values += [self._weight(weights) for weights in product.weights]
-        values += [self._factor(factor) for factor in product.factors]
-        values += others
-        contraction = product.contraction
-        start = len(values)
-        norms = self._norms(product)
-        for number, step in enumerate(contraction.steps, start):
-            value = self._step(product, step, values[step.first], values[step.second])
-            if number in norms and value.operation is not None:
-                made = self._norm(value.operation, norms[number][1], norms[number][0])
-                value = _Value(value.text, made)
-            values.append(value)
-        if not values:
-            return _Value("1", None)
-        last = values[contraction.last]
-        letters = contraction.operands[contraction.last].letters
-        if last.operation is not None and set(letters) - set(contraction.output):
-            symbol = next(self.letters) + index_of(contraction.output)
-            words = f"sum over {directions(len(product.products))}"
-            channels = self._channels(product, contraction.output)
-            made = self._add(
-                "sum", "sum", symbol, f"Σ {last.text}", words, (last.operation,), channels
-            )
-            last = _Value(symbol, made)
-        return last
+    # -- what steps ask for -----------------------------------------------------------------------
 
-    def _norms(self, product: StackedProduct) -> dict[int, tuple[str, nn.Module]]:
-        found = {}
-        for opening in self.block.openings.get(product.key, ()):
-            key = opening_key(product.key, opening.step)
-            found[opening.step] = (f"opening_norms.{key}", self.block.opening_norms[key])
-        closing = self.block.closings.get(product.key)
-        if (
-            closing is not None
-            and closing.step is not None
-            and str(product.key) in self.block.norms
-        ):
-            key = str(product.key)
-            found[closing.step] = (f"norms.{key}", self.block.norms[key])
-        return found
-
-    def _step(self, product: StackedProduct, step: Step, left: _Value, right: _Value) -> _Value:
-        labels = tuple(dict.fromkeys((*left.labels, *right.labels)))
-        if step.kind == "weights":
-            return _Value(f"{left.text} {right.text}", None, labels)
-        operands = product.contraction.operands
-        first, second = operands[step.first], operands[step.second]
-        field = first if first.is_spatial else second
-        formula = summed_formula(
-            first.letters, second.letters, step.result.letters, f"{left.text} {right.text}",
-            self._ways(product),
-        )  # fmt: skip
-        channels = self._channels(product, step.result.letters)
-        taken = self._channels(product, field.letters)
-        inputs = [left.operation, right.operation]
-        name = ", ".join(label for label in labels if not label.startswith("symbols."))
-        if step.kind == "convolution":
-            groups = set(first.letters) & set(second.letters) & set(step.result.letters) - {STACK}
-            words = f"1×1 convolution {taken} → {channels}"
-            words += f" in {self._channels(product, ''.join(groups))} groups" if groups else ""
-        elif labels:
-            words = f"times a coefficient, {taken} → {channels} channels"
-        elif left.operation is None or right.operation is None:
-            words = f"times numbers, {taken} → {channels} channels"
-        else:
-            everything = "".join(dict.fromkeys(first.letters + second.letters))
-            name = "product"
-            words = f"product of {self._channels(product, everything)} channels, element by element"
-        symbol = next(self.letters) + index_of(step.result.letters)
-        made = self._add(
-            step.kind, name or "numbers", symbol, formula, words, inputs, channels,
-            self._tensors(labels),
-        )  # fmt: skip
-        return _Value(symbol, made)
+    def _normed(self, product: StackedProduct, step: int | None, made: int) -> int:
+        block = self.block
+        for opening in block.openings.get(product.key, ()):
+            if opening.step == step:
+                key = opening_key(product.key, step)
+                made = self._norm(made, block.opening_norms[key], f"opening_norms.{key}")
+        closing, key = block.closings.get(product.key), str(product.key)
+        if closing is not None and closing.step == step and key in block.norms:
+            made = self._norm(made, block.norms[key], f"norms.{key}")
+        return made
 
     def _ways(self, product: StackedProduct) -> str:
         has_derivative = any(f.kernels != (None,) for f in product.factors)
@@ -346,47 +225,32 @@ class _Flow:
         own = product.place_of_weights + len(product.weights)
         has_others = operands > own + len(product.factors)
         count = len(product.products)
-        return directions(count) if has_derivative or has_others else f"{count} terms"
+        return _counted(count) if has_derivative or has_others else f"{count} terms"
 
-    def _weight(self, weights: WeightStack) -> _Value:
+    def _weight(self, weights: WeightStack) -> Value:
         label = self.block.coefficients.labels[weights]
-        return _Value(f"{source_name(weights.names[0])}_{weights.indices}", None, (label,))
+        return Value(f"{source_name(weights.names[0])}_{weights.indices}", None, (label,))
 
-    def _tensors(self, labels: Sequence[str]) -> dict[str, nn.Module | torch.Tensor]:
+    def _parameters(self, labels: Collection[str]) -> dict[str, nn.Module | torch.Tensor]:
         """Return parameters by name; those of coefficients are given by their labels alone."""
+        block = self.block
+        folders = {"symbols": block.symbols, "functions": block.functions}
         made: dict[str, nn.Module | torch.Tensor] = {}
         for label in labels:
             folder, _, name = label.rpartition(".")
-            if folder == "symbols":
-                made[label] = self.block.symbols[name]
-            else:
-                made[f"coefficients.tensors.{label}"] = self.block.coefficients.tensors[label]
+            if not folder:
+                made[f"coefficients.tensors.{label}"] = block.coefficients.tensors[label]
+            elif name in folders[folder]:
+                made[label] = folders[folder][name]
         return made
 
-    def _numbers(self, product: StackedProduct) -> _Value:
-        numbers = self.block.form.numbers
-        texts, names = [], []
-        for one in product.products:
-            number, scale = float(numbers[one.number]), "" if one.scale == 1 else text(one.scale)
-            texts.append(scale if scale and number == 1 else f"{number:g} {scale}".strip())
-            used = symbol_names(one.scale) & set(self.block.symbols)
-            names += [f"symbols.{n}" for n in sorted(used)]
-        unique = list(dict.fromkeys(texts))
-        joined = unique[0] if len(unique) == 1 else f"({', '.join(unique)})"
-        return _Value(joined, None, tuple(dict.fromkeys(names)))
 
-    def _map(self, product: StackedProduct) -> _Value:
-        formula = ", ".join(dict.fromkeys(text(m.expr) for m in product.maps))
-        if formula not in self.functions:
-            names = {name for m in product.maps for name in m.names}
-            used = {f"functions.{n}": p for n, p in self.block.functions.items() if n in names}
-            used |= {f"symbols.{n}": p for n, p in self.block.symbols.items() if n in names}
-            self.functions[formula] = self._add(
-                "function", "coordinates", next(self.letters), formula, "of x and y", (),
-                len(product.maps), used,
-            )  # fmt: skip
-        made = self.functions[formula]
-        return _Value(self.made[made].symbol, made)
+def _counted(count: int) -> str:
+    """Return "1 direction" or "4 directions"."""
+    return f"{count} direction{'s' if count > 1 else ''}"
 
-    def _channels(self, product: StackedProduct, letters: str) -> int:
-        return math.prod([product.contraction.sizes[c] for c in letters])
+
+def _monomial(a: int, b: int) -> str:
+    """Return x^a y^b."""
+    powers = [f"{n}^{e}" if e > 1 else n for n, e in (("x", a), ("y", b)) if e]
+    return " ".join(powers) or "1"
