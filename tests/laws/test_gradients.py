@@ -167,7 +167,11 @@ _LONG = {
 
 
 @pytest.mark.filterwarnings("ignore:.*jit.*:DeprecationWarning")
-@pytest.mark.parametrize("name", _LONG)
+# The quick tier: a splitting between walls, and a nonlinear equation by stages on a torus.
+@pytest.mark.parametrize(
+    "name",
+    [n if n in ("wave", "burgers_2d") else pytest.param(n, marks=pytest.mark.deep) for n in _LONG],
+)
 def test_forward_and_reverse_derivatives_agree_over_200_steps(name: str) -> None:
     """⟨Jv, w⟩ = ⟨v, Jᵀw⟩ to 1e-12 of ‖Jv‖‖w‖: sums of 200 steps' roundings, each an eps."""
     pde, boundary, values, stepper, dt = _LONG[name]

@@ -237,7 +237,7 @@ def test_high_derivatives_are_what_loops_over_nodes_give(order: int, kind: type)
 
 # Eq. (3) is written in one and two dimensions, the others in three as well.
 _INDEXED = [
-    (name, dimension)
+    pytest.param(name, dimension, marks=[pytest.mark.deep] if dimension == 3 else [])
     for name in ("eq3", "eq4", "eq5", "eq6", "eq7")
     for dimension in (1, 2, 3)
     if (name, dimension) != ("eq3", 3)

@@ -11,7 +11,7 @@ import math
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any  # options of a network, and torch's dispatched functions
 
 import numpy as np
@@ -309,6 +309,7 @@ class _Peak(TorchDispatchMode):
         weakref.finalize(storage, gone)
 
 
+@cache
 def peak(steps: int, every: int | None) -> int:
     """Bytes at the peak of a forward and a backward pass, on a grid of 64 × 64."""
     grid = pn.Grid(x=(0, 1, 64), y=(0, 1, 64))
