@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -22,6 +22,19 @@ both_tiers = pytest.mark.parametrize(
     "deep", [False, pytest.param(True, marks=pytest.mark.deep)], ids=["quick", "deep"]
 )
 """Give a test the argument `deep`: False in the quick tier, True in the deep one."""
+
+
+def mostly_deep(cells: Iterable[T], quick: Container[T]) -> list[object]:
+    """Return cells for `parametrize`: those in `quick` for both tiers, the others for the deep one.
+
+    A tuple is one cell of several arguments.
+    """
+
+    def member(cell: T) -> object:
+        arguments = cell if isinstance(cell, tuple) else (cell,)
+        return pytest.param(*arguments, marks=() if cell in quick else pytest.mark.deep)
+
+    return [member(cell) for cell in cells]
 
 
 class Each(Protocol):

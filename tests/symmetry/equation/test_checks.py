@@ -23,7 +23,8 @@ from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
 from pdenet.symmetry.equation.scalings import Scaling
 from pdenet.symmetry.equation.translations import Translation
 from pdenet.symmetry.equation.vector_fields import Generator
-from tests.symmetry.equation.known import known
+from tests.symmetry.equation.known import FEW, known
+from tests.tiers import mostly_deep
 
 t, x, y = coordinates("t x y")
 u1, u2 = sp.Function("u")(t, x), sp.Function("u")(t, x, y)
@@ -58,7 +59,7 @@ def coefficients(pde: PDE, n: int = 2) -> dict[str, np.ndarray]:
     return made
 
 
-@pytest.mark.parametrize("name", list(catalogue))
+@pytest.mark.parametrize("name", mostly_deep(list(catalogue), FEW))
 def test_every_symmetry_of_the_catalogue_holds_on_a_grid(name: str) -> None:
     pde = catalogue[name]
     walls = Free() if name in ("rotation", "dilation") else None
@@ -111,7 +112,7 @@ GENERATORS = {
 }
 
 
-@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("name", mostly_deep(GENERATORS, {"heat", "burgers_1d"}))
 def test_generators_hold_to_second_order(name: str) -> None:
     options, points, until, dt, power = GENERATORS[name]
     pde = catalogue.build(name, **options)

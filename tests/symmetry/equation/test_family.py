@@ -25,6 +25,7 @@ from tests.symmetry.equation.right_sides import (
     moved,
     rates,
 )
+from tests.tiers import mostly_deep
 
 t, x, y = pn.coordinates("t x y")
 n = sp.Symbol("n", integer=True, positive=True)
@@ -106,7 +107,8 @@ FAMILIES: Mapping[str, tuple[PDE, list[Group]]] = {
     ),
     "rank three, by components": (equation(T[i, j, k] * u[j] * u[j].diff(x) * u[k]), [MONOMIAL]),
 }
-CASES = pytest.mark.parametrize("name", FAMILIES)
+# Every fourth is quick: scalings, signs, turns and all matrices are among them.
+CASES = pytest.mark.parametrize("name", mostly_deep(FAMILIES, [*FAMILIES][::4]))
 SIZE = 3
 
 

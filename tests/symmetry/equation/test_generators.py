@@ -14,7 +14,8 @@ from pdenet.equation.symbols import coordinates
 from pdenet.symmetry.equation.generators import affine_generators
 from pdenet.symmetry.equation.vector_fields import Generator
 from pdenet.symmetry.equation.writing import is_family, jet_system
-from tests.symmetry.equation.known import known
+from tests.symmetry.equation.known import FEW, known
+from tests.tiers import mostly_deep
 
 t, x, y = coordinates("t x y")
 u1 = sp.Function("u")(t, x)
@@ -112,7 +113,7 @@ def test_one_equation_in_two_forms_has_the_same_number_of_symmetries() -> None:
     assert len(divergence) == len(generators(catalogue["shallow_water"]))
 
 
-@pytest.mark.parametrize("name", SCALAR)
+@pytest.mark.parametrize("name", mostly_deep(SCALAR, FEW))
 def test_generators_are_closed_under_the_lie_bracket(name: str) -> None:
     """[V, W] = V(W) − W(V), computed on the coefficients, lies in the span again."""
     found = known(name).generators

@@ -13,7 +13,8 @@ from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import coordinates, fields
 from pdenet.errors import SymmetryError
 from pdenet.symmetry.equation.writing import is_family
-from tests.symmetry.equation.known import known
+from tests.symmetry.equation.known import FEW, known
+from tests.tiers import mostly_deep
 
 t, x, y = coordinates("t x y")
 u, v, w = fields("u v w", (t, x))
@@ -61,7 +62,9 @@ def test_three_components_of_unit_length_turn_as_so3() -> None:
     assert found.is_closed
 
 
-@pytest.mark.parametrize("name", [n for n in catalogue if not is_family(catalogue[n].system)])
+@pytest.mark.parametrize(
+    "name", mostly_deep([n for n in catalogue if not is_family(catalogue[n].system)], FEW)
+)
 def test_internal_symmetries_are_closed_and_linear_equations_have_their_amplitude(
     name: str,
 ) -> None:

@@ -17,7 +17,8 @@ from pdenet.symmetry.equation import lattice
 from pdenet.symmetry.equation.axis_maps import AxisMap
 from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
 from pdenet.symmetry.equation.representation import representation
-from tests.symmetry.equation.known import known
+from tests.symmetry.equation.known import FEW, known
+from tests.tiers import mostly_deep
 
 t, x, y = coordinates("t x y")
 NAMES = list(catalogue)
@@ -57,7 +58,7 @@ def matrix(symmetry: LatticeSymmetry) -> np.ndarray:
     return np.array(symmetry.matrix.tolist(), dtype=int)
 
 
-@pytest.mark.parametrize("name", GEOMETRY)
+@pytest.mark.parametrize("name", mostly_deep(GEOMETRY, FEW))
 def test_all_eight_symmetries_turn_scalars_and_vectors_as_geometry_says(name: str) -> None:
     found = known(name).lattice
     assert len(found) == 8
@@ -118,7 +119,7 @@ def test_a_wave_of_unequal_speeds_keeps_mirrors_only() -> None:
     assert names(pde) == ["identity", "half turn", "mirror x → −x", "mirror y → −y"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, FEW))
 def test_the_actions_are_a_representation(name: str) -> None:
     """M(g h) = M(g) M(h) for all pairs, with reversals of time; so M(1) = 1, M(g⁻¹) = M(g)⁻¹."""
     symmetries = known(name)
@@ -145,7 +146,7 @@ REVERSALS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REVERSALS)
+@pytest.mark.parametrize("name", mostly_deep(REVERSALS, FEW))
 def test_time_can_be_reversed_where_nothing_is_lost(name: str) -> None:
     found, kept = known(name).reversals, known(name).lattice
     assert len(found) == REVERSALS[name]

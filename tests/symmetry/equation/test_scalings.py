@@ -12,7 +12,8 @@ from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import coordinates, fields, is_field
 from pdenet.symmetry.equation.scalings import Scaling
 from pdenet.symmetry.equation.writing import is_family
-from tests.symmetry.equation.known import known
+from tests.symmetry.equation.known import FEW, known
+from tests.tiers import mostly_deep
 
 t, x, y = coordinates("t x y")
 u = fields("u", (t, x))
@@ -83,7 +84,7 @@ def test_powers_roots_and_functions_have_the_weights_they_must() -> None:
 
 
 @pytest.mark.parametrize("kind", ["scalings", "dimensional"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, FEW))
 def test_what_an_equation_misses_scales_as_one_power(name: str, kind: str) -> None:
     """For any smooth function, the residual of the scaled function is λ^{c − a m} times that of
     the function, m the order in time: computed by SymPy from the equation as it was written."""

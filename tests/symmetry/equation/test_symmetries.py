@@ -15,7 +15,8 @@ from pdenet.equation.catalogue import catalogue
 from pdenet.errors import SymmetryError
 from pdenet.symmetry.equation.jets import Jet
 from pdenet.symmetry.equation.writing import jet_system
-from tests.symmetry.equation.known import known
+from tests.symmetry.equation.known import FEW, known
+from tests.tiers import mostly_deep
 
 t, x, y = pn.coordinates("t x y")
 
@@ -35,7 +36,7 @@ def test_all_is_printed_with_reasons() -> None:
         assert part in text, part
 
 
-@pytest.mark.parametrize("name", list(catalogue))
+@pytest.mark.parametrize("name", mostly_deep(list(catalogue), FEW))
 def test_every_equation_of_the_catalogue_prints(name: str) -> None:
     symmetries = known(name)
     text = str(symmetries)

@@ -12,6 +12,7 @@ import torch
 import pdenet as pn
 from pdenet.symmetry.network.parametrised import Form
 from pdenet.symmetry.network.stabiliser import Stabiliser, outside_span, stabiliser
+from tests.tiers import mostly_deep
 
 Array = np.ndarray
 Tensors = tuple[torch.Tensor, ...]
@@ -94,7 +95,7 @@ FORMS: dict[str, Callable[..., torch.Tensor]] = {
 
 
 @pytest.mark.parametrize("equal", [False, True])
-@pytest.mark.parametrize("n", [3, 4])
+@pytest.mark.parametrize("n", mostly_deep([3, 4], [3]))
 @pytest.mark.parametrize("name", list(FORMS))
 def test_dimensions_are_those_of_the_jacobian(name: str, n: int, equal: bool) -> None:
     block, theta = planted(name, n, seed=n, equal=equal)
@@ -134,7 +135,9 @@ def test_the_general_method_agrees_with_those_of_each_form(name: str) -> None:
 # -- Eq. (3) ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("directions", "n"), [(1, 2), (1, 5), (2, 4), (4, 16), (2, 40)])
+@pytest.mark.parametrize(
+    ("directions", "n"), mostly_deep([(1, 2), (1, 5), (2, 4), (4, 16), (2, 40)], [(1, 5), (2, 4)])
+)
 def test_generic_coefficients_have_their_scalings_and_no_more(directions: int, n: int) -> None:
     found = stabiliser(drawn(directions, n, seed=n))
     assert found.dimension == n
