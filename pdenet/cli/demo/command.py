@@ -68,15 +68,29 @@ def parts() -> Sequence[Callable[..., Section]]:
 
 
 def _make(is_fast: bool) -> list[Section]:
+    import sys
+    import time
+
     from tqdm import tqdm
 
+    made: list[Section] = []
+    every = parts()
     with tqdm(total=STEPS, disable=None, bar_format="{desc:<40} {percentage:3.0f}%|{bar}|") as bar:
 
         def progress(name: str) -> None:
             bar.set_description_str(name)
             bar.update()
 
-        return [part(is_fast, progress) for part in parts()]
+        def say(line: str) -> None:
+            bar.write(line)
+            sys.stdout.flush()  # a pipe would keep it to the end
+
+        for k, part in enumerate(every, start=1):
+            name, began = f"{k}/{len(every)} {part.__name__}", time.perf_counter()
+            say(f"{name} …")
+            made.append(part(is_fast, progress))
+            say(f"{name}: {time.perf_counter() - began:.1f} s")
+    return made
 
 
 def _write(path: Path, sections: Sequence[Section], seconds: float, is_fast: bool) -> Path:

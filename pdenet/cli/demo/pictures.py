@@ -1,20 +1,17 @@
-"""Pictures as `data:` addresses, which need no second file: PNG, GIF, and formulas as SVG."""
+"""Pictures as `data:` addresses, which need no second file: PNG and GIF."""
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pdenet.pages.shell import address
+
 if TYPE_CHECKING:
     from PIL import Image
-
-
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _palette(colours: str) -> bytes:
@@ -45,7 +42,7 @@ def still(array: np.ndarray, low: float, high: float, colours: str = "gray") -> 
     """
     content = io.BytesIO()
     _indexed(array, low, high, _palette(colours)).save(content, format="PNG", optimize=True)
-    return _uri("png", content.getvalue())
+    return address("png", content.getvalue())
 
 
 def animation(
@@ -68,27 +65,4 @@ def animation(
         loop=0,
         optimize=False,
     )
-    return _uri("gif", content.getvalue())
-
-
-def formula(latex: str, size: float = 19.0) -> str:
-    """Return a formula as SVG outlines, drawn by Matplotlib's mathtext: no fonts, no scripts."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    lines = latex.removeprefix(r"\begin{aligned}").removesuffix(r"\end{aligned}").split(r"\\")
-    content = io.BytesIO()
-    with rc_context({"mathtext.fontset": "cm", "svg.fonttype": "path", "svg.hashsalt": "pdenet"}):
-        figure = Figure()
-        for k, line in enumerate(lines):
-            shown = line.replace("&", "").strip()
-            figure.text(0.0, -0.08 * k, f"${shown}$", fontsize=size, color="#1a1a1a")
-        figure.savefig(
-            content,
-            format="svg",
-            transparent=True,
-            bbox_inches="tight",
-            pad_inches=0.02,
-            metadata={"Date": None, "Creator": None},
-        )
-    return _uri("svg+xml", content.getvalue())
+    return address("gif", content.getvalue())

@@ -71,7 +71,7 @@ class Section:
 
     Attributes:
         title: its heading.
-        equation: the equation in LaTeX.
+        equation: the equation, drawn as an SVG element.
         text: the equation as text, for readers without pictures.
         words: what is shown and what it is compared with.
         code: the lines of Python that do it.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pdenet.training.evaluation.charts import Chart, Line
+from pdenet.pages.drawings import Chart, Line
 from pdenet.training.loop.log import SUMMARY
 
 MONITOR = "monitor.csv"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import io
-import re
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from pdenet.pages import shell
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,43 +75,10 @@ def shares(table: np.ndarray) -> str:
     return _png(image)
 
 
-def formula(latex: str, size: float = 17.0) -> str:
-    """Return a formula as an SVG element in the colour of the text around it.
-
-    Matplotlib's mathtext draws outlines: no fonts and no scripts are needed.
-
-    Args:
-        latex: a formula, or several in `aligned`, as `PDE.latex` writes them.
-        size: of the letters, in points.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    lines = latex.removeprefix(r"\begin{aligned}").removesuffix(r"\end{aligned}").split(r"\\")
-    content = io.StringIO()
-    ink = "#010203"  # replaced below
-    with rc_context({"mathtext.fontset": "cm", "svg.fonttype": "path", "svg.hashsalt": "pdenet"}):
-        figure = Figure()
-        for k, line in enumerate(lines):
-            shown = line.replace("&", "").strip()
-            figure.text(0.0, -0.08 * k, f"${shown}$", fontsize=size, color=ink)
-        figure.savefig(
-            content,
-            format="svg",
-            transparent=True,
-            bbox_inches="tight",
-            pad_inches=0.02,
-        )
-    text = content.getvalue()
-    # Its style is for "*", which in a page is every element; its metadata have the date.
-    text = re.sub(r"<(style|metadata)\b.*?</\1>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    return text.replace(ink, "currentColor").strip()
-
-
 def _png(image: Image.Image) -> str:
     content = io.BytesIO()
     image.save(content, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+    return shell.address("png", content.getvalue())
 
 
 @cache

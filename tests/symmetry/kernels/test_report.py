@@ -40,7 +40,7 @@ def model() -> nn.Sequential:
 class Balance(HTMLParser):
     """Checks that every element is closed, and gathers what the page refers to."""
 
-    VOID = ("meta", "img", "br")
+    VOID = ("meta", "img", "br", "input")
 
     def __init__(self) -> None:
         super().__init__()

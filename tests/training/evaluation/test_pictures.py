@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from pdenet.pages.drawings import formula
 from pdenet.training.evaluation import pictures
 from pdenet.training.evaluation.maps import feature_maps
 
@@ -61,13 +62,13 @@ def test_the_darker_a_cell_the_larger_its_share() -> None:
 
 
 def test_a_formula_has_the_colour_of_the_text_and_no_reference_outside() -> None:
-    drawn = pictures.formula(r"\partial_t u_i = A_{ij} \partial_x u_j")
+    drawn = formula(r"\partial_t u_i = A_{ij} \partial_x u_j")
     assert drawn.startswith("<svg")
     assert drawn.endswith("</svg>")
-    assert "currentColor" in drawn
-    assert "#010203" not in drawn
+    assert "var(--ink)" in drawn
+    assert "#0102" not in drawn
     assert "<dc:date>" not in drawn
-    assert drawn == pictures.formula(r"\partial_t u_i = A_{ij} \partial_x u_j")
+    assert drawn == formula(r"\partial_t u_i = A_{ij} \partial_x u_j")
 
 
 class Staged(nn.Module):

@@ -1,0 +1,1 @@
+"""Pages: HTML that is one file, runs nothing, and refers to nothing outside itself."""
