@@ -13,6 +13,7 @@ import pytest
 
 from pdenet.cli import main
 from pdenet.training.loop.checkpoint import Checkpoints
+from tests.tiers import mostly_deep
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,9 +65,11 @@ def test_without_arguments_it_trains_eq7_on_the_digits(capsys: pytest.CaptureFix
     assert "without arguments, on handwritten digits" in " ".join(shown.split()).lower()
 
 
-@pytest.mark.deep
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
+    ("number", "status"),
+    mostly_deep(
+        [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)], [(signal.SIGTERM, 143)]
+    ),
 )
 def test_a_run_that_is_stopped_goes_on_where_it_was(
     number: int, status: int, tmp_path: Path
@@ -142,7 +145,7 @@ def test_bad_calls_have_status_2_and_a_sentence(
     assert list(tmp_path.rglob("last-*")) == []
 
 
-@pytest.mark.deep
+@pytest.mark.deep(law="test_a_run_says_where_it_writes_how_it_goes_and_what_comes_next")
 def test_torchrun_trains_two_processes(tmp_path: Path) -> None:
     made = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",

@@ -15,6 +15,7 @@ from pdenet.errors import NetworkError
 from pdenet.network.network import Network
 from tests.laws.drawing import ALLOWED, EPS
 from tests.laws.test_network_gradients import CASES, START, as_function, states
+from tests.tiers import mostly_deep
 
 # torch's own, of parts that it still changes; nothing that pdenet could write differently.
 pytestmark = [
@@ -32,7 +33,7 @@ def assert_same(found: torch.Tensor, expected: torch.Tensor, eps: float = EPS["f
     assert apart <= ALLOWED * eps * expected.abs().max()
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=mostly_deep(CASES, [*CASES][::3]))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -70,7 +71,8 @@ def test_its_backward_pass_compiles_too(net: Network) -> None:
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.deep  # which is never skipped: its kernels are C++, 5 to 30 s on one core
+# Its kernels are C++, 5 to 30 s on one core.
+@pytest.mark.deep(law="test_it_compiles_into_one_graph")
 def test_the_default_compiler_takes_it() -> None:
     net = CASES["flux"].network(steps=1)
     u = states(net, 2)

@@ -23,6 +23,7 @@ from pdenet.errors import NetworkError
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.classifier import Classifier
 from tests.network.convnet.redraw import model_of, pictures
+from tests.tiers import mostly_deep
 
 NAMES = pn.list_models()
 SMALL = [name for name in NAMES if name.endswith("_small")]
@@ -40,7 +41,7 @@ def named(model: Classifier) -> list[tuple[str, nn.Parameter]]:
 # -- what it computes ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
 def test_logits_are_the_head_of_the_features(name: str) -> None:
     model = model_of(name).eval()
     x = pictures(model)
@@ -72,7 +73,7 @@ SHIFTS = {
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
 def test_every_parameter_receives_a_gradient(name: str, training: bool) -> None:
     # In float64, where rounding gives some 1e-16 and what is really there 5e-3 and more: in float32
     # a gradient of nothing but rounding passes for one.
@@ -100,7 +101,7 @@ def test_without_redrawn_norms_most_parameters_receive_none(name: str) -> None:
     assert torch.equal(maps["stage1.block2"], maps["stem"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
 def test_a_copy_computes_the_same_and_shares_nothing(name: str) -> None:
     model = model_of(name).eval()
     x = pictures(model)
@@ -155,7 +156,7 @@ def test_dropout_acts_before_the_head_in_training_alone() -> None:
 # -- the head --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
 def test_a_head_is_replaced_or_removed(name: str) -> None:
     model = model_of(name, drop_rate=0.0).double().eval()
     x = pictures(model).double()
@@ -193,7 +194,7 @@ def test_a_new_head_is_trained_where_the_old_one_was() -> None:
 # -- what a training script asks for ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
 @pytest.mark.parametrize("coarse", [False, True])
 def test_every_parameter_belongs_to_one_group_in_order_of_depth(name: str, coarse: bool) -> None:
     model = model_of(name)
@@ -276,7 +277,7 @@ def test_checkpointing_recomputes_blocks_and_can_be_undone() -> None:
 
 
 # With what torch.compile loads when it is first used.
-@pytest.mark.deep
+@pytest.mark.deep(law="test_checkpointing_recomputes_blocks_and_can_be_undone")
 def test_a_compiler_takes_checkpointed_blocks_in_one_graph() -> None:
     model = model_of("eq3_small", layout=pn.Layout((8, 16), (1, 2))).train()
     x = torch.randn(2, 3, 8, 8)

@@ -19,6 +19,7 @@ from pdenet.network.convnet.models import MODELS
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.operations import KINDS, Operation
 from tests.network.convnet.redraw import redraw
+from tests.tiers import mostly_deep
 
 WIDTH = 8
 
@@ -85,7 +86,7 @@ EVERY = [
 # The operations ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("equation", "variant"), EVERY)
+@pytest.mark.parametrize(("equation", "variant"), mostly_deep(EVERY, EVERY[::4]))
 def test_operations_have_all_parameters_once_with_their_shapes(equation: str, variant: str) -> None:
     block = made(equation, variant)
     operations = flow_of(block)
@@ -105,7 +106,7 @@ def calls(block: PDEBlock) -> int:
     return {e.key: e.count for e in profile.key_averages()}.get("aten::conv2d", 0)
 
 
-@pytest.mark.parametrize(("equation", "variant"), EVERY)
+@pytest.mark.parametrize(("equation", "variant"), mostly_deep(EVERY, EVERY[::4]))
 def test_as_many_convolutions_run_as_are_listed(equation: str, variant: str) -> None:
     block = made(equation, variant)
     listed = [o for o in flow_of(block) if o.kind in ("convolution", "depthwise")]
@@ -178,7 +179,7 @@ def test_the_block_of_the_paper_is_explained_line_by_line() -> None:
     ]
 
 
-@pytest.mark.parametrize(("equation", "variant"), EVERY)
+@pytest.mark.parametrize(("equation", "variant"), mostly_deep(EVERY, EVERY[::4]))
 def test_every_operation_is_a_line_that_names_its_parameters(equation: str, variant: str) -> None:
     block = made(equation, variant)
     lines = block.explain().splitlines()
@@ -253,7 +254,7 @@ DRAWN = [
 ]
 
 
-@pytest.mark.parametrize(("equation", "variant"), DRAWN)
+@pytest.mark.parametrize(("equation", "variant"), mostly_deep(DRAWN, DRAWN[::3]))
 def test_every_operation_is_drawn_once_from_left_to_right_and_nothing_overlaps(
     equation: str, variant: str
 ) -> None:

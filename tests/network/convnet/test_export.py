@@ -18,8 +18,11 @@ from pdenet.network.convnet import export as exporting
 from pdenet.network.convnet.export import CONFIG_KEY, INPUT, OPSET, export
 from pdenet.network.convnet.models import classifier_from_config, load_classifier
 from tests.network.convnet.redraw import redraw
+from tests.tiers import mostly_deep
 
 SMALL = pn.list_models("small")
+FEW = ["eq3_small", "eq7_nows_x6_small"]
+"""Without a flux, and with one."""
 
 # PyTorch's compilers warn of PyTorch's own deprecated parts when they are first loaded.
 pytestmark = [
@@ -51,7 +54,7 @@ def assert_near(got: Any, expected: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", mostly_deep(SMALL, FEW))
 def test_a_model_compiles_without_a_graph_break(name: str, fused: bool) -> None:
     model = ready(name)
     model = model.fused() if fused else model
@@ -76,7 +79,7 @@ def test_a_model_in_training_compiles_without_a_graph_break() -> None:
 
 
 # Code takes up to a minute to make: of one model without a flux, and of one with.
-@pytest.mark.deep
+@pytest.mark.deep(law="test_a_model_compiles_without_a_graph_break")
 @pytest.mark.parametrize("name", ["eq3_small", "eq7_nows_x6_small"])
 def test_compiled_code_gives_the_same_logits(name: str) -> None:
     model = ready(name)
@@ -95,9 +98,8 @@ def run_onnx(path: Path, x: torch.Tensor) -> np.ndarray:
     return np.asarray(logits)
 
 
-@pytest.mark.deep
-@pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("fused", mostly_deep([False, True], [False]))
+@pytest.mark.parametrize("name", mostly_deep(SMALL, FEW[:1]))
 def test_onnx_runtime_gives_the_same_logits_for_any_number_of_pictures(
     name: str, fused: bool, tmp_path: Path
 ) -> None:
@@ -108,7 +110,7 @@ def test_onnx_runtime_gives_the_same_logits_for_any_number_of_pictures(
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
 
 
-@pytest.mark.deep
+@pytest.mark.deep(law="test_onnx_runtime_gives_the_same_logits_for_any_number_of_pictures")
 @pytest.mark.parametrize("fused", [False, True])
 def test_onnx_runtime_gives_the_same_logits_at_the_published_size(
     fused: bool, tmp_path: Path
@@ -130,10 +132,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
-def test_every_option_can_be_exported(options: dict[str, Any], tmp_path: Path) -> None:
+# Each opens another part of the exporter: another padding, a stepper that keeps two states.
+@pytest.mark.parametrize(
+    "option", mostly_deep(OPTIONS, {"reflect and replicate", "leapfrog, shared"})
+)
+def test_every_option_can_be_exported(option: str, tmp_path: Path) -> None:
     layout = pn.Layout((8, 16), (1, 2))
-    model = ready("eq7_nows_x6_small", layout=layout, **options)
+    model = ready("eq7_nows_x6_small", layout=layout, **OPTIONS[option])
     path = export(model, tmp_path / "m.onnx", image_size=12)
     assert_near(run_onnx(path, pictures(3)), model(pictures(3)))
 
@@ -158,7 +163,7 @@ def test_without_a_dynamic_batch_there_is_one_picture(tmp_path: Path) -> None:
     assert [d.dim_value for d in images.type.tensor_type.shape.dim] == [1, 3, 8, 8]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", mostly_deep(SMALL, FEW))
 def test_torch_export_gives_the_same_logits_for_any_number_of_pictures(
     name: str, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ import pdenet as pn
 from pdenet.errors import CheckpointError, NetworkError, PdenetError
 from pdenet.network.convnet.models import classifier_from_config
 from tests.network.convnet.redraw import redraw
+from tests.tiers import mostly_deep
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -89,7 +90,7 @@ def test_a_config_makes_the_same_model_also_through_json(options: dict[str, Any]
         assert torch.equal(again.eval()(x), model(x))
 
 
-@pytest.mark.parametrize("name", pn.list_models())
+@pytest.mark.parametrize("name", mostly_deep(pn.list_models(), pn.list_models("small")))
 def test_create_model_takes_a_config_too(name: str) -> None:
     model = pn.create_model(name, 3)
     assert model.config["name"] == name
@@ -229,7 +230,7 @@ def test_the_entry_points_of_torch_hub_are_the_models() -> None:
     assert all(map(find_spec, hubconf.dependencies))
 
 
-@pytest.mark.parametrize("name", pn.list_models())
+@pytest.mark.parametrize("name", mostly_deep(pn.list_models(), pn.list_models("small")))
 def test_torch_hub_loads_every_model(name: str) -> None:
     options = {"num_classes": 4, "in_channels": 1}
     model = torch.hub.load(str(ROOT), name, source="local", **options)

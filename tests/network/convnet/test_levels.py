@@ -18,6 +18,7 @@ import pdenet as pn
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.stage import Stage
 from tests.network.convnet.redraw import model_of, pictures
+from tests.tiers import mostly_deep
 
 NAMES = pn.list_models()
 STEPPERS = ("euler", "heun", "ssprk3", "rk4", "leapfrog")
@@ -60,7 +61,7 @@ def modules_outputs(
 # -- feature maps and levels -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, pn.list_models("small")))
 def test_feature_maps_are_what_the_modules_give(name: str) -> None:
     model = model_of(name).eval()
     x = pictures(model)
@@ -134,7 +135,7 @@ def test_the_last_feature_map_is_the_features_for_every_stepper(
     assert torch.equal(maps["stage3.block2"], features)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, pn.list_models("small")))
 def test_levels_have_the_channels_and_reductions_that_they_announce(name: str) -> None:
     model = model_of(name).eval()
     x = pictures(model)
@@ -211,7 +212,7 @@ def test_the_norm_of_the_last_level_is_its_activation() -> None:
         assert torch.equal(normed[-1], model.forward_features(x))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, pn.list_models("small")))
 def test_pruning_keeps_the_levels_and_removes_what_lies_beyond(name: str) -> None:
     whole = model_of(name).eval()
     x = pictures(whole)

@@ -28,6 +28,7 @@ import pdenet.timm
 from pdenet.errors import MissingExtraError
 from pdenet.network.convnet.classifier import Classifier
 from tests.network.convnet.redraw import redraw
+from tests.tiers import mostly_deep
 
 NAMES = [f"pdenet_{name}" for name in pn.list_models()]
 SMALL = [name for name in NAMES if name.endswith("_small")]
@@ -64,7 +65,7 @@ def test_every_model_is_in_the_registry() -> None:
         assert timm.models.is_model_in_modules(name, {"timm"})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
 def test_a_model_is_ours_with_the_options_of_timm(name: str) -> None:
     model = create(name, num_classes=10, in_chans=1, drop_rate=0.2, drop_path_rate=0.1).eval()
     ours = pn.create_model(name.removeprefix("pdenet_"), 10, in_channels=1)
@@ -99,7 +100,7 @@ def test_there_are_no_published_weights() -> None:
 # -- what a model's configuration says -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
 def test_a_configuration_describes_its_model(name: str) -> None:
     model = create(name).eval()
     config = model.default_cfg
@@ -127,7 +128,7 @@ def test_a_configuration_describes_its_model(name: str) -> None:
     assert data["std"] == (0.229, 0.224, 0.225)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
 def test_every_parameter_receives_a_gradient_in_a_step_of_timms_optimiser(name: str) -> None:
     # With norms in evaluation: in training a shift may have no gradient, see test_classifier.
     model = redraw(create(name, num_classes=42)).eval()
@@ -146,7 +147,7 @@ def test_every_parameter_receives_a_gradient_in_a_step_of_timms_optimiser(name: 
 # -- layer decay -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
 def test_rates_decay_from_the_head_to_the_stem(name: str) -> None:
     model = create(name, num_classes=3)
     groups = TOOLS.optim.param_groups_layer_decay(model, weight_decay=0.05, layer_decay=0.5)
@@ -163,7 +164,7 @@ def test_rates_decay_from_the_head_to_the_stem(name: str) -> None:
         assert axes == {group["weight_decay"] == 0.05}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
 @pytest.mark.parametrize("coarse", [False, True])
 def test_every_parameter_is_in_one_group(name: str, coarse: bool) -> None:
     model = create(name, num_classes=3)
@@ -180,9 +181,10 @@ def test_every_parameter_is_in_one_group(name: str, coarse: bool) -> None:
 # Over all models as timm does it by default, and in all its ways over one large and all small ones.
 EXTRACTIONS: list[tuple[str, str | None]] = [(name, None) for name in NAMES]
 EXTRACTIONS += [(name, way) for name in ("pdenet_eq3", *SMALL) for way in EXTRACTORS]
+QUICK_EXTRACTIONS = [(name, None) for name in SMALL] + [(SMALL[0], way) for way in EXTRACTORS]
 
 
-@pytest.mark.parametrize(("name", "extractor"), EXTRACTIONS)
+@pytest.mark.parametrize(("name", "extractor"), mostly_deep(EXTRACTIONS, QUICK_EXTRACTIONS))
 def test_features_only_are_the_intermediates(name: str, extractor: str | None) -> None:
     x = pictures(name)
     whole = redraw(create(name)).eval()

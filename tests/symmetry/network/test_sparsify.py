@@ -82,7 +82,7 @@ def test_what_is_left_is_trained_saved_and_made_again() -> None:
     assert all(p.grad is not None and p.grad.any() for p in again.parameters())
 
 
-@pytest.mark.deep
+@pytest.mark.deep(law="test_left_out_unit_rows_take_n_squared_parameters_and_multiply_adds_along")
 def test_unit_rows_stay_left_out_of_an_onnx_program(tmp_path: Path) -> None:
     """`export` runs what it wrote and compares, to 1e-5; here what it holds is counted too."""
     model = published(**GENERAL).eval()
