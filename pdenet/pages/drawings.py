@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -215,5 +216,5 @@ def _svg(figure: Figure, label: str = "") -> str:
     )
     for colour, name in _THEME.items():
         drawn = drawn.replace(colour, name)
-    named = f'<svg role="img" aria-label="{label}"' if label else "<svg"
+    named = f'<svg role="img" aria-label="{escape(label)}"' if label else "<svg"
     return drawn.replace("<svg", named, 1).strip()

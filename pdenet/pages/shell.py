@@ -54,8 +54,8 @@ figcaption span { display: block; color: var(--soft); font-size: 13.5px; }
 .zoom input { position: absolute; opacity: 0; pointer-events: none; }
 .zoom input:focus-visible + img { outline: 3px solid var(--hit); }
 .zoom input:checked + img { position: fixed; inset: 0; z-index: 9; width: 100vw; height: 100vh;
-  max-width: none; padding: 2vmin; border: 0; object-fit: contain; background: var(--paper);
-  cursor: zoom-out; }
+  max-width: none; margin: 0; padding: 2vmin; border: 0; object-fit: contain;
+  background: var(--paper); cursor: zoom-out; }
 img { display: block; max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: 15.5px; margin: 12px 0 16px;
   min-width: min(100%, 540px); }

@@ -91,7 +91,7 @@ def drawn_lines(drawn: str) -> list[list[tuple[float, float]]]:
 )
 def test_any_numbers_can_be_drawn(values: list[float], is_logarithmic: bool) -> None:
     points = tuple((float(k), y) for k, y in enumerate(values))
-    drawn = curves(Chart("t", (Line("a", points),), "x", is_logarithmic, (0.0, 5.0)))
+    drawn = curves(Chart('t < & "', (Line("a < &", points),), "x", is_logarithmic, (0.0, 5.0)))
     if not drawn:
         has_place = [y for y in values if math.isfinite(y) and (y > 0 or not is_logarithmic)]
         assert not has_place
