@@ -70,12 +70,22 @@ def parts() -> Sequence[Callable[..., Section]]:
 def _make(is_fast: bool) -> list[Section]:
     import sys
     import time
+    from contextlib import ExitStack
 
+    import torch
+    from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
     made: list[Section] = []
     every = parts()
-    with tqdm(total=STEPS, disable=None, bar_format="{desc:<40} {percentage:3.0f}%|{bar}|") as bar:
+    with (
+        # On arrays as small as these a second thread costs more than it gives.
+        threadpool_limits(1),
+        ExitStack() as after,
+        tqdm(total=STEPS, disable=None, bar_format="{desc:<40} {percentage:3.0f}%|{bar}|") as bar,
+    ):
+        after.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)
 
         def progress(name: str) -> None:
             bar.set_description_str(name)

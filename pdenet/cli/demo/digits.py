@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +47,7 @@ def digits(is_fast: bool, progress: Progress) -> Section:
         layout = {"widths": [12, 24], "depths": [1, 1]}
         chosen |= {"epochs": 10, "model_kwargs": {"layout": layout}}
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
-        with redirect_stderr(io.StringIO()), _one_thread():
+        with redirect_stderr(io.StringIO()):
             outcome = train(TrainOptions(**chosen, output=folder, experiment="digits"))  # type: ignore[arg-type]
         options = TrainOptions(**chosen)  # type: ignore[arg-type]  # a recipe is checked by itself
         data = load_data(options.data_options())
@@ -77,17 +76,6 @@ def digits(is_fast: bool, progress: Progress) -> Section:
         rows=pictures,
         checks=(check,),
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """For pictures of 8×8 pixels a second thread costs more than it gives."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _trained(folder: Path) -> Classifier:
