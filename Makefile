@@ -2,7 +2,8 @@
 # PYTHON chooses the interpreter for it:  make test PYTHON=python3.12
 
 PYTHON ?= python3
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+# A file stays on one worker: what its tests share is made once.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -90,17 +90,13 @@ def reported(script: str, points: int) -> dict[str, float]:
 
 
 CELLS = [(script, name) for script, promise in PROMISES.items() for name in promise.errors]
-# One worker runs each script once.
-shared_runs = pytest.mark.xdist_group("solvers")
 
 
-@shared_runs
 def test_every_script_has_a_promise() -> None:
     assert sorted(PROMISES) == SCRIPTS
     assert all(reported(s, p.points).keys() == p.errors.keys() for s, p in PROMISES.items())
 
 
-@shared_runs
 def test_reported_error_is_below_its_estimate(each: Each) -> None:
     for (script, name), held in each(CELLS, key=": ".join):
         with held:
@@ -112,7 +108,6 @@ def test_reported_error_is_below_its_estimate(each: Each) -> None:
                 assert reported(script, points)[name] <= bound
 
 
-@shared_runs
 def test_halving_the_spacing_divides_the_error_as_promised(each: Each) -> None:
     for (script, name), held in each(CELLS, key=": ".join):
         with held:

@@ -79,7 +79,10 @@ def test_the_weights_that_were_asked_for_are_exported(
     assert torch.equal(load_classifier(path)(x), models[kind](x))
 
 
-@pytest.mark.parametrize("options", [(), ("--fused",), ("--dynamic-batch",)])
+@pytest.mark.parametrize(
+    "options",
+    [(), *(pytest.param(o, marks=pytest.mark.deep) for o in (("--fused",), ("--dynamic-batch",)))],
+)
 def test_onnx_of_a_run_has_the_size_of_its_pictures(
     options: tuple[str, ...], folder: Path, models: dict[str, pn.Classifier], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

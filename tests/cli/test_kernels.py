@@ -15,6 +15,7 @@ import pdenet as pn
 from pdenet.cli import main
 from pdenet.network.convnet.weights import save_weights
 from pdenet.symmetry.kernels import symmetry_table
+from tests.tiers import mostly_deep
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", mostly_deep(CASES, [*CASES][:2]))
 def test_every_kind_of_model_is_measured_and_has_a_page(
     case: str,
     folder: Path,

@@ -15,6 +15,7 @@ import pytest
 import pdenet as pn
 from pdenet.cli import main
 from pdenet.cli.presets import preset_for
+from tests.tiers import mostly_deep
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "fisher.toml"
@@ -30,7 +31,7 @@ def test_every_entry_of_the_catalogue_has_a_preset() -> None:
     assert [name for name in pn.catalogue if preset_for(pn.catalogue[name]) is None] == []
 
 
-@pytest.mark.parametrize("name", list(pn.catalogue))
+@pytest.mark.parametrize("name", mostly_deep(pn.catalogue, {"heat", "wave", "kdv", "eq3", "eq9"}))
 def test_every_entry_of_the_catalogue_solves(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,7 +51,7 @@ def test_every_entry_of_the_catalogue_solves(
     assert np.ptp(result.states[0]) > 0  # something that can move
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 3])
+@pytest.mark.parametrize("dimension", mostly_deep([1, 2, 3], [1]))
 def test_a_dimension_is_an_option(dimension: int, tmp_path: Path) -> None:
     assert solve("heat", "--option", f"dimension={dimension}", "--points", 10, "--until", "0.01",
                  "--output", tmp_path) == 0  # fmt: skip

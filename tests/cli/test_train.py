@@ -13,7 +13,6 @@ import pytest
 
 from pdenet.cli import main
 from pdenet.training.loop.checkpoint import Checkpoints
-from tests.tiers import mostly_deep
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,11 +64,10 @@ def test_without_arguments_it_trains_eq7_on_the_digits(capsys: pytest.CaptureFix
     assert "without arguments, on handwritten digits" in " ".join(shown.split()).lower()
 
 
+# That a run which is killed goes on with its bits is met quickly in training/loop/test_resume.py.
+@pytest.mark.deep(law="test_a_run_says_where_it_writes_how_it_goes_and_what_comes_next")
 @pytest.mark.parametrize(
-    ("number", "status"),
-    mostly_deep(
-        [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)], [(signal.SIGTERM, 143)]
-    ),
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
 )
 def test_a_run_that_is_stopped_goes_on_where_it_was(
     number: int, status: int, tmp_path: Path

@@ -12,7 +12,6 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any  # options
 
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -71,14 +70,11 @@ def run(folder: Path, model: str = "pde", **changes: Any) -> Outcome:
 
 # -- in other processes ----------------------------------------------------------------------------
 
-with_server = pytest.mark.xdist_group("training-server")
-
 
 def server() -> ForkServerContext:
     """Return a context whose processes begin with everything loaded, in milliseconds.
 
-    Its server is started once in a process, which takes seconds: tests that use it are marked
-    `with_server`, and so run in one.
+    Its server is started once in a process, which takes seconds.
     """
     context = get_context("forkserver")
     # The others are imported late, by what they are needed for.

@@ -14,7 +14,7 @@ from torch import nn
 
 from pdenet.errors import TrainingError
 from pdenet.training.loop.distributed import Ranks, joined, sync_batch_norm
-from tests.training.loop.runs import Group, content, differences, run, server, with_server
+from tests.training.loop.runs import Group, content, differences, run, server
 
 ALONE: dict[str, Any] = {"model": "plain", "epochs": 2, "clip_grad": 1.0, "momentum": 0.9}
 
@@ -38,7 +38,6 @@ def assert_same_run(one: Path, other: Path, tolerance: float) -> None:
 TOLERANCE = 2e-5
 
 
-@with_server
 def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     run(tmp_path / "one", batch_size=256, **ALONE)
     pair = Group(server(), tmp_path / "two", 2, batch_size=128, **ALONE)
@@ -48,7 +47,6 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     assert pair.log.read_text().count("epoch 1/2") == 1
 
 
-@with_server
 @pytest.mark.deep(law="test_two_processes_are_one_with_twice_the_batch")
 def test_accumulation_over_processes_is_a_larger_batch_too(tmp_path: Path) -> None:
     """1437 pictures are 5 batches of 256: two updates of two batches and one of one."""
@@ -67,7 +65,6 @@ def test_accumulated_batches_are_one_batch(tmp_path: Path) -> None:
     assert_same_run(tmp_path / "one", tmp_path / "four", TOLERANCE)
 
 
-@with_server
 @pytest.mark.deep(law="test_two_processes_are_one_with_twice_the_batch")
 def test_sigterm_on_two_processes_saves_and_stops_both(tmp_path: Path) -> None:
     options: dict[str, Any] = {"epochs": 30, "checkpoint_every": 2, "batch_size": 128}
@@ -85,7 +82,6 @@ def test_sigterm_on_two_processes_saves_and_stops_both(tmp_path: Path) -> None:
     assert differences(content(tmp_path / "whole"), content(tmp_path / "cut")) == []
 
 
-@with_server
 @pytest.mark.deep(law="test_two_processes_are_one_with_twice_the_batch")
 def test_a_run_of_two_processes_is_not_resumed_by_one(tmp_path: Path) -> None:
     pair = Group(server(), tmp_path / "two", 2, epochs=1, batch_size=128)

@@ -18,7 +18,7 @@ from pdenet.training.loop.checkpoint import Checkpoints
 from pdenet.training.loop.guard import Guard
 from pdenet.training.loop.optimisers import create_optimizer
 from tests.training.loop.guarded import FINE, Run, assert_same, one_of_two
-from tests.training.loop.runs import server, with_server
+from tests.training.loop.runs import server
 
 # --- checkpoints ---------------------------------------------------------------------------------
 
@@ -155,7 +155,6 @@ def test_a_model_that_is_not_finite_at_the_start_is_refused() -> None:
 # --- several processes ---------------------------------------------------------------------------
 
 
-@with_server
 def test_all_processes_agree(tmp_path: Path) -> None:
     context, answers = server(), [tmp_path / "0.json", tmp_path / "1.json"]
     processes = [

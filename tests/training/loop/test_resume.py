@@ -11,7 +11,7 @@ from typing import Any  # options
 
 import pytest
 
-from tests.training.loop.runs import Group, content, differences, server, with_server
+from tests.training.loop.runs import Group, content, differences, server
 
 # What changes from update to update, all of it: average, dropout, stochastic depth, a guard that
 # takes snapshots, accumulation with a last window that is not full, mixed targets.
@@ -24,7 +24,6 @@ HARD: dict[str, Any] = {
 }
 
 
-@with_server
 @pytest.mark.parametrize(
     ("size", "kills", "epochs"),
     [
