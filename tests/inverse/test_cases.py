@@ -150,8 +150,8 @@ def check_page(name: str, outcome: Outcome) -> None:
             assert share == pytest.approx(one.relative, rel=0.1)
 
 
-QUICK = ("kernel",)  # a minute less than the other short one, rotation
-"""A number and its bias, of a right scheme and of a wrong one; and kernels, free and bound."""
+QUICK = ("kernel",)
+"""Kernels, free and bound; a product of numbers has a test of its own below."""
 
 
 @pytest.mark.parametrize(
