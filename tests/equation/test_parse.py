@@ -6,8 +6,10 @@ import contextlib
 import random
 import re
 import string
-import time
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 import sympy as sp
@@ -331,19 +333,37 @@ HOSTILE = {
 }  # fmt: skip
 
 
+@contextlib.contextmanager
+def little_work(most: int = 500_000) -> Iterator[None]:
+    """Hold how many functions are called, in Python or C: a clock depends on what else runs.
+
+    Half a million calls take about half a second; the costliest of these texts makes a third of it.
+    """
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+    assert calls < most
+
+
 def test_there_are_more_than_sixty_hostile_texts() -> None:
     assert len(HOSTILE) > 60
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_text_is_one_clear_error_within_a_second_and_is_not_run(
+def test_hostile_text_is_one_clear_error_after_little_work_and_is_not_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # a relative MARKER would appear here
-    start = time.perf_counter()
-    with pytest.raises(ParseError) as caught:
+    with little_work(), pytest.raises(ParseError) as caught:
         parse(HOSTILE[name].replace("MARKER", str(tmp_path / "MARKER")))
-    assert time.perf_counter() - start < 1
     message = str(caught.value)
     assert re.match(r"\w.+\bgot\b.+; \w.+", message, re.DOTALL)  # expected; got; what to do
     assert len(message) < 1500
@@ -358,10 +378,8 @@ def test_hostile_expressions_are_refused_where_values_are_read(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    start = time.perf_counter()
-    with pytest.raises(ParseError):
+    with little_work(), pytest.raises(ParseError):
         parse_expression(HOSTILE[name][6:], ["x", "y", "t"])
-    assert time.perf_counter() - start < 1
     assert list(tmp_path.iterdir()) == []
 
 
