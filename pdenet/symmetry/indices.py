@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeVar
 
 from pdenet.symmetry.groups import GENERAL, Group
@@ -155,6 +156,11 @@ def solve(terms: Sequence[Sequence[Letter]], fields: Sequence[str]) -> Rule:
         The groups, with how each coefficient changes. Fields whose indices meet without a
         coefficient between share a matrix.
     """
+    return _largest(tuple(map(tuple, terms)), tuple(fields))
+
+
+@lru_cache(maxsize=256)  # copies of a classifier, and its stages, ask for the same rules many times
+def _largest(terms: tuple[tuple[Letter, ...], ...], fields: tuple[str, ...]) -> Rule:
     found, ties = _solved(terms, fields, set())
     # A coefficient that two fields would move, each by its matrix, may admit one matrix for both.
     meeting = {
