@@ -168,10 +168,12 @@ def stage_group(model: Classifier, number: int) -> StageGroup:
     """Return the group of one stage; see `group`."""
     stage = stage_of(model, number)
     rule, reading = rule_of(model, number)
-    # Its own norms alone, as `transform` does: what others' leave is another group.
-    folded = copied(model)
-    fold_stages(folded, [number])
-    folded_rule, _ = rule_of(folded, number)
+    folded_rule = rule
+    if number not in model.folded_stages and not model.is_fused:
+        # Its own norms alone, as `transform` does: what others' leave is another group.
+        folded = copied(model)
+        fold_stages(folded, [number])
+        folded_rule, _ = rule_of(folded, number)
     fields, width = state_of(stage)
     kept, _ = stage_groups(model, number, rule)
     training, training_limits = stage_groups(model, number, rule, reading)

@@ -81,20 +81,8 @@ def transform(model: Classifier, stage: int, matrix: object) -> Classifier:
         True
     """
     check_classifier(model)
-    blocks = _blocks(model, stage, matrix)
     made = copied(model)
-    rule, reading = rule_of(made, stage)
-    groups, limits = stage_groups(made, stage, rule)
-    fault = _fault(stage, rule, groups, blocks)
-    if fault:
-        fold_stages(made, [stage])
-        rule, reading = rule_of(made, stage)
-        groups, limits = stage_groups(made, stage, rule)
-        fault = _fault(stage, rule, groups, blocks)
-    if fault:
-        raise _refusal(stage, groups, limits, blocks, fault)
-    _check_digits(made, stage, rule, blocks)
-    _act(made, stage, rule, reading, blocks)
+    _change(made, stage, matrix)
     return made
 
 
@@ -130,10 +118,27 @@ def transforms(model: Classifier, matrices: Mapping[int, object] | Sequence[obje
                 f"{len(given)}; or give a dictionary from numbers of stages to matrices"
             )
         matrices = {k: matrix for k, matrix in enumerate(given, 1) if matrix is not None}
-    made = model
+    made = copied(model)
     for stage in sorted(matrices):
-        made = transform(made, stage, matrices[stage])
-    return made if made is not model else copied(model)
+        _change(made, stage, matrices[stage])
+    return made
+
+
+def _change(model: Classifier, stage: int, matrix: object) -> None:
+    """Change the unknowns of one stage in place; see `transform`."""
+    blocks = _blocks(model, stage, matrix)
+    rule, reading = rule_of(model, stage)
+    groups, limits = stage_groups(model, stage, rule)
+    fault = _fault(stage, rule, groups, blocks)
+    if fault:
+        fold_stages(model, [stage])
+        rule, reading = rule_of(model, stage)
+        groups, limits = stage_groups(model, stage, rule)
+        fault = _fault(stage, rule, groups, blocks)
+    if fault:
+        raise _refusal(stage, groups, limits, blocks, fault)
+    _check_digits(model, stage, rule, blocks)
+    _act(model, stage, rule, reading, blocks)
 
 
 # -- checks ----------------------------------------------------------------------------------------
