@@ -289,7 +289,20 @@ def resolve(
         BoundaryError: a side is not mentioned, an axis or a field is unknown, or an expression
             holds an unknown name.
     """
-    return dict(_resolved_sides(boundary, system.fields, system.axes, axes))
+    # An array may change, and a tensor's graph be freed, before the next solver is made.
+    find = _resolved_sides if _is_constant(boundary) else _resolved_sides.__wrapped__
+    return dict(find(boundary, system.fields, system.axes, axes))
+
+
+def _is_constant(boundary: Boundary) -> bool:
+    """Tell whether all values are numbers and expressions."""
+    pairs = [
+        pair
+        for given in boundary.sides.values()
+        for pair in (given.values() if isinstance(given, Mapping) else [given])
+    ]
+    values = [getattr(condition, "value", 0.0) for pair in pairs for condition in pair]
+    return all(isinstance(value, numbers.Real | sp.Expr) for value in values)
 
 
 # Asked for the names in boundary values, and for each scheme that is tried.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,6 +157,26 @@ def test_robin_without_a_derivative_is_dirichlet() -> None:
     condition = made["u"][0][0]
     assert isinstance(condition, Dirichlet)
     assert condition.value == 1.5
+
+
+def test_an_array_that_has_changed_counts_for_the_next_solver() -> None:
+    value = np.full(6, 1.0)
+    boundary = Boundary(x=P, y=(Robin(2, 0, value), D))  # 2 u = g
+    for g in (1.0, 4.0):
+        value[:] = g
+        solver = solve(boundary)
+        assert solver.step(solver.initial_state(np.zeros((1, 7, 6))))[0, 0, 3] == g / 2
+
+
+def test_a_tensor_serves_solvers_with_a_graph_each() -> None:
+    value = torch.ones(6, dtype=torch.float64, requires_grad=True)
+    boundary = Boundary(x=P, y=(Robin(2, 0, value), D))
+    for _ in range(2):  # the first backward pass frees its graph
+        solver = solve(boundary, backend="torch")
+        solver.step(solver.initial_state(np.zeros((1, 7, 6)))).sum().backward()
+    # u = g/2 on six nodes, twice.
+    assert value.grad is not None
+    assert float(value.grad.sum()) == 6.0
 
 
 def test_names_in_values_are_parameters() -> None:
