@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import combinations, product
 
-import pytest
-from _pytest.mark.structures import ParameterSet
+from tests.tiers import mostly_deep
 
 Pair = tuple[tuple[int, Hashable], tuple[int, Hashable]]
 """A value in one column, and a value in another."""
@@ -44,16 +43,15 @@ def pairwise_cover(rows: Sequence[Sequence[Hashable]], costs: Sequence[float]) -
     return sorted(chosen)
 
 
-def crossed(*columns: Iterable[Hashable]) -> list[ParameterSet]:
+def crossed(*columns: Iterable[Hashable]) -> list[object]:
     """Return the product of columns for `parametrize`: in the quick tier a pairwise cover of it."""
     rows = list(product(*columns))
-    quick = set(pairwise_cover(rows, [1] * len(rows)))
-    return [pytest.param(*row, marks=_tier(k in quick)) for k, row in enumerate(rows)]
+    return mostly_deep(rows, [rows[k] for k in pairwise_cover(rows, [1] * len(rows))])
 
 
 def by_turns(
     names: Iterable[Hashable], choices: Sequence[Hashable], per_name: int = 1
-) -> list[ParameterSet]:
+) -> list[object]:
     """Return all pairs for `parametrize`: in the quick tier each name with one choice, by turns.
 
     Args:
@@ -61,12 +59,9 @@ def by_turns(
         choices: the second one.
         per_name: how many choices a name has in the quick tier.
     """
-    return [
-        pytest.param(name, choice, marks=_tier((c - k) % len(choices) < per_name))
+    table = {
+        (name, choice): (c - k) % len(choices) < per_name
         for k, name in enumerate(names)
         for c, choice in enumerate(choices)
-    ]
-
-
-def _tier(is_quick: bool) -> list[pytest.MarkDecorator]:
-    return [] if is_quick else [pytest.mark.deep]
+    }
+    return mostly_deep(table, [pair for pair, is_quick in table.items() if is_quick])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,12 +30,13 @@ def test_a_cover_meets_every_pair_and_has_no_row_to_spare(
         assert met([k for k in chosen if k != place]) != met(chosen)
 
 
-def _quick(members: list[ParameterSet]) -> list[tuple[object, ...]]:
+# pytest does not export the type of what `pytest.param` returns.
+def _quick(members: list[Any]) -> list[tuple[object, ...]]:
     return [tuple(m.values) for m in members if not m.marks]
 
 
 def test_a_crossed_product_is_whole_and_its_quick_part_small() -> None:
-    members = crossed(range(3), "ab", range(4))
+    members: list[Any] = crossed(range(3), "ab", range(4))
     assert len({tuple(m.values) for m in members}) == len(members) == 24
     quick = _quick(members)
     assert len(quick) == 12  # as many as the two longest columns have pairs
@@ -46,7 +47,7 @@ def test_a_crossed_product_is_whole_and_its_quick_part_small() -> None:
 
 @pytest.mark.parametrize("per_name", [1, 2])
 def test_by_turns_each_name_has_so_many_choices_and_each_choice_a_name(per_name: int) -> None:
-    members = by_turns("abcde", [1, 2, 3], per_name)
+    members: list[Any] = by_turns("abcde", [1, 2, 3], per_name)
     assert len({tuple(m.values) for m in members}) == len(members) == 15
     quick = _quick(members)
     for name in "abcde":
