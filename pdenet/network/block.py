@@ -13,7 +13,9 @@ from torch import nn
 from pdenet.backends.torch_arrays import absolute_matrix
 from pdenet.discrete import ghosts
 from pdenet.discrete.advection import AbsoluteMatrix
+from pdenet.discrete.lowering import Lowered
 from pdenet.discrete.scheme import DT, SPACING, Scheme
+from pdenet.discrete.structure import Flux, LayerProduct
 from pdenet.equation.symbols import TIME
 from pdenet.equation.values import Values
 from pdenet.network.contraction import Replacement
@@ -21,10 +23,8 @@ from pdenet.network.expression import Expression
 from pdenet.network.features import Banks, Features, Window
 from pdenet.network.kernels import STENCILS, Kernels
 from pdenet.network.layers import StackedTerms, divergences
-from pdenet.network.lowering import Lowered
 from pdenet.network.padding import Padding
 from pdenet.network.products import Divergence, FieldValues, StackedProduct, Tensors, WeightStack
-from pdenet.network.structure import Flux, LayerProduct
 from pdenet.network.tensors import NamedTensors
 
 

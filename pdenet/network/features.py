@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import torch
 
 from pdenet.discrete.arrays import cut
+from pdenet.discrete.structure import Kernel, Structure
 from pdenet.network.contraction import CONVOLUTIONS
-from pdenet.network.structure import Kernel, Structure
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pdenet.network.structure import Kernel
+from pdenet.discrete.structure import Kernel
 from pdenet.network.tensors import NamedTensors
 
 STENCILS = "stencils"

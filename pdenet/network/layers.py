@@ -12,6 +12,7 @@ from typing import Any  # values of maps are numbers or tensors
 import torch
 
 from pdenet.discrete.arrays import cut
+from pdenet.discrete.structure import Flux, Layer
 from pdenet.network.contraction import Contraction, Operand
 from pdenet.network.features import Row, Support, Window, convolve
 from pdenet.network.products import (
@@ -26,7 +27,6 @@ from pdenet.network.products import (
     Tensors,
     stacked,
 )
-from pdenet.network.structure import Flux, Layer
 
 
 class FaceDivergence:

@@ -18,6 +18,7 @@ from pdenet.discrete import stepping
 from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.bounds import Bound
 from pdenet.discrete.grid import Grid
+from pdenet.discrete.lowering import lower
 from pdenet.discrete.scheme import discretise
 from pdenet.discrete.setup import bound_values, check_dt, check_kinds, settled_scheme
 from pdenet.discrete.steppers import Stepper
@@ -26,7 +27,6 @@ from pdenet.errors import NetworkError, StabilityError
 from pdenet.network.block import Block
 from pdenet.network.description import describe
 from pdenet.network.kernels import CONSTRAINTS, STENCILS
-from pdenet.network.lowering import lower
 from pdenet.network.options import (
     check_names,
     check_time,

@@ -17,12 +17,12 @@ import sympy as sp
 import torch
 from torch import nn
 
+from pdenet.discrete.structure import Structure
 from pdenet.equation.functions import symbol_names
 from pdenet.equation.printing import text
 from pdenet.equation.system import ARGUMENT
 from pdenet.network.contraction import Step
 from pdenet.network.products import STACK, FactorStack, StackedProduct, WeightStack
-from pdenet.network.structure import Structure
 
 KINDS = (
     "state",

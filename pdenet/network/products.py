@@ -12,10 +12,10 @@ from typing import Any, Protocol  # values of maps are numbers or tensors
 
 import torch
 
+from pdenet.discrete.structure import Factor, Flux, LayerProduct, Structure, Weight
 from pdenet.network.contraction import Contraction, Operand, Replacement
 from pdenet.network.expression import Expression
 from pdenet.network.features import Row, Support, Window
-from pdenet.network.structure import Factor, Flux, LayerProduct, Structure, Weight
 
 STACK = "d"
 """The letter over which the terms of a layer are summed."""

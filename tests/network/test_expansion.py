@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as arrays
 
 from pdenet.discrete import stencils
 from pdenet.discrete.stencils import MAX_ORDER, Stencil
+from pdenet.discrete.structure import Kernel
 from pdenet.network.readback.expansion import Expansion, expand_kernel
-from pdenet.network.structure import Kernel
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 SPACING = (0.5, 0.5, 0.5)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pdenet as pn
+from pdenet.discrete.structure import Kernel
 from pdenet.errors import NetworkError
 from pdenet.network.kernels import Kernels, free_directions, moments
-from pdenet.network.structure import Kernel
 
 SHAPES = [
     ("x", (1, 0), (-1, -1), (3, 3)),

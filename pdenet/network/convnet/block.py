@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pdenet.discrete.scheme import DT, SPACING
+from pdenet.discrete.structure import Flux, Layer, LayerProduct
 from pdenet.equation.pde import PDE
 from pdenet.equation.system import FREE_INDEX
 from pdenet.errors import NetworkError
@@ -41,7 +42,6 @@ from pdenet.network.products import (
     Tensors,
     WeightStack,
 )
-from pdenet.network.structure import Flux, Layer, LayerProduct
 
 if TYPE_CHECKING:  # loading Matplotlib takes a second; a model does not wait for it
     from matplotlib.figure import Figure

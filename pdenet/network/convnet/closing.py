@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pdenet.discrete.structure import Layer
 from pdenet.equation.system import FREE_INDEX
 from pdenet.network.convnet.widths import carries_free_index
 from pdenet.network.layers import StackedTerms
 from pdenet.network.products import STACK, WeightStack
-from pdenet.network.structure import Layer
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pdenet.discrete.structure import Kernel
 from pdenet.network.convnet.depthwise import depthwise_conv2d
 from pdenet.network.convnet.options import check_reach
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.widening import Direction
 from pdenet.network.kernels import Kernels
-from pdenet.network.structure import Kernel
 
 
 class Directions(nn.Module):

@@ -8,6 +8,7 @@ from typing import Any  # a time is a number or a tensor
 
 import torch
 
+from pdenet.discrete.structure import Flux
 from pdenet.equation.system import ARGUMENT
 from pdenet.network.contraction import Contraction, Operand
 from pdenet.network.convnet.directions import pad
@@ -21,7 +22,6 @@ from pdenet.network.products import (
     StackedProduct,
     Tensors,
 )
-from pdenet.network.structure import Flux
 
 
 class DirectionDivergence:

@@ -8,11 +8,11 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
+from pdenet.discrete.structure import Structure
 from pdenet.network.convnet.directions import Directions, coordinates, pad
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.widening import Direction
 from pdenet.network.features import Row, Support, Window
-from pdenet.network.structure import Structure
 
 FULL = Window((1, 1), (1, 1))
 """All pixels before a stride, which the kernels of a flux need; else the pixels of the result."""

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from pdenet.discrete.structure import Structure
 from pdenet.network.convnet.closing import Closing
 from pdenet.network.convnet.coefficients import Coefficients
 from pdenet.network.convnet.divergence import DirectionDivergence
@@ -20,7 +21,6 @@ from pdenet.network.convnet.widths import source_name
 from pdenet.network.layers import StackedTerms
 from pdenet.network.operations import Flow, Operation, Value, derivative_of, index_of
 from pdenet.network.products import FactorStack, StackedProduct, WeightStack
-from pdenet.network.structure import Structure
 
 
 class FlowSource(Protocol):

@@ -15,14 +15,14 @@ import sympy as sp
 
 from pdenet.discrete.boundary import Boundary, Periodic
 from pdenet.discrete.grid import Grid
+from pdenet.discrete.lowering import lower
 from pdenet.discrete.scheme import discretise
 from pdenet.discrete.setup import bound_values
 from pdenet.discrete.steppers import STEPPERS
+from pdenet.discrete.structure import LayerProduct, Structure
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import TIME
 from pdenet.errors import NetworkError, PdenetError
-from pdenet.network.lowering import lower
-from pdenet.network.structure import LayerProduct, Structure
 
 # Sizes are told apart by a number of components that no small multiple of another size equals.
 _EXAMPLE_SIZE = 11

@@ -12,10 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pdenet.errors import NetworkError
-from pdenet.network.convnet.form import Form
-from pdenet.network.convnet.relaxation import Relaxation
-from pdenet.network.structure import (
+from pdenet.discrete.structure import (
     Factor,
     Flux,
     Kernel,
@@ -25,6 +22,9 @@ from pdenet.network.structure import (
     Structure,
     Weight,
 )
+from pdenet.errors import NetworkError
+from pdenet.network.convnet.form import Form
+from pdenet.network.convnet.relaxation import Relaxation
 
 COPY = "@"
 """What stands between a coefficient's name and the number of its copy; no name of a user has it."""

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pdenet.equation.system import FREE_INDEX
-from pdenet.network.convnet.form import Form
-from pdenet.network.convnet.widening import COPY
-from pdenet.network.structure import (
+from pdenet.discrete.structure import (
     Factor,
     Layer,
     LayerProduct,
@@ -21,6 +18,9 @@ from pdenet.network.structure import (
     Structure,
     Weight,
 )
+from pdenet.equation.system import FREE_INDEX
+from pdenet.network.convnet.form import Form
+from pdenet.network.convnet.widening import COPY
 
 
 class Widths:

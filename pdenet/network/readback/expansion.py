@@ -24,8 +24,8 @@ import sympy as sp
 
 from pdenet.discrete import stencils
 from pdenet.discrete.stencils import MAX_ACCURACY, MAX_ORDER, Stencil
+from pdenet.discrete.structure import Kernel
 from pdenet.network.readback.decimals import SIMPLE_DIGITS, exact, simplest
-from pdenet.network.structure import Kernel
 
 # A contribution whose largest weight is below so many roundings of the kernel's largest weight is
 # rounding: a moment adds up to 9 weights an axis, each rounded, with powers k^b/b! up to 11.

@@ -19,6 +19,7 @@ import torch
 
 from pdenet.discrete.boundary import boundary_parameters, resolve
 from pdenet.discrete.scheme import DT, SPACING
+from pdenet.discrete.structure import Factor, Flux, Kernel, LayerProduct, LayerTerm
 from pdenet.equation import printing
 from pdenet.equation.pde import PDE
 from pdenet.equation.rates import fields_in
@@ -37,7 +38,6 @@ from pdenet.network.readback.matching import (
 )
 from pdenet.network.readback.polynomials import fit_polynomial
 from pdenet.network.readback.product_rule import derivative, is_readable, split
-from pdenet.network.structure import Factor, Flux, Kernel, LayerProduct, LayerTerm
 
 _LETTERS = "jklmnopqrsabcdefgh"
 # In place of the axis of a face: the kernel acts on a product, as that of a divergence does.

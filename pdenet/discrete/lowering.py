@@ -17,11 +17,7 @@ import sympy as sp
 from pdenet.discrete import environment, stencils
 from pdenet.discrete.scheme import Scheme, SchemeProduct, SchemeTerm, StencilUse
 from pdenet.discrete.stencils import Stencil
-from pdenet.equation.functions import evaluate, plain, symbol_names
-from pdenet.equation.symbols import TIME, canonical_symbol
-from pdenet.equation.system import FREE_INDEX
-from pdenet.equation.values import Values, as_numpy
-from pdenet.network.structure import (
+from pdenet.discrete.structure import (
     Factor,
     Flux,
     Kernel,
@@ -31,6 +27,10 @@ from pdenet.network.structure import (
     Structure,
     Weight,
 )
+from pdenet.equation.functions import evaluate, plain, symbol_names
+from pdenet.equation.symbols import TIME, canonical_symbol
+from pdenet.equation.system import FREE_INDEX
+from pdenet.equation.values import Values, as_numpy
 
 # Terms with more weights and factors than this are not stacked: all orders of them are tried.
 _MAX_ORDERED = 6
