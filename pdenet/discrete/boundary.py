@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias  # Any: values may be numbers, arrays, tensors or expressions
 
@@ -44,8 +44,24 @@ class ZeroPadding:
     """
 
 
+class _Valued:
+    """Conditions are equal when their numbers and expressions are; arrays are their own equals."""
+
+    def _key(self) -> tuple[object, ...]:
+        def one(value: Any) -> object:
+            return value if isinstance(value, numbers.Real | sp.Expr) else id(value)
+
+        return type(self), *map(one, vars(self).values())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Valued) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+
 @dataclass(frozen=True, eq=False)
-class Dirichlet:
+class Dirichlet(_Valued):
     """u = g at the end nodes, at every step; the stages of a step follow ∂g/∂t.
 
     Args:
@@ -63,7 +79,7 @@ class Dirichlet:
 
 
 @dataclass(frozen=True, eq=False)
-class Neumann:
+class Neumann(_Valued):
     """∂u/∂n = g with the outward normal n, by a mirrored ghost node; second order.
 
     Args:
@@ -80,7 +96,7 @@ class Neumann:
 
 
 @dataclass(frozen=True, eq=False)
-class Robin:
+class Robin(_Valued):
     """a u + b ∂u/∂n = g with the outward normal n, by a mirrored ghost node; second order.
 
     Args:
@@ -115,6 +131,26 @@ class Robin:
 
 Condition: TypeAlias = Periodic | Free | ZeroPadding | Dirichlet | Neumann | Robin
 CONDITIONS = (Periodic, Free, ZeroPadding, Dirichlet, Neumann, Robin)
+
+
+def without_value(condition: Condition) -> Condition:
+    """Return a condition with the value 0: what a scheme keeps of it."""
+    if isinstance(condition, Dirichlet | Neumann | Robin):
+        return replace(condition, value=0.0)
+    return condition
+
+
+def values_at(
+    conditions: Mapping[str, tuple[tuple[Condition, Condition], ...]],
+) -> dict[tuple[str, int, int], Any]:
+    """Return the boundary values of resolved conditions, by (field, axis, end)."""
+    return {
+        (name, axis, end): one.value
+        for name, pairs in conditions.items()
+        for axis, pair in enumerate(pairs)
+        for end, one in enumerate(pair)
+        if isinstance(one, Dirichlet | Neumann | Robin)
+    }
 
 
 def _check_value(condition: object, value: object) -> None:

@@ -153,15 +153,15 @@ class Stability:
         return self._known
 
     def _environment(self, t: float, refinement: float = 1.0) -> dict[str, object]:
-        made = {**self._constants, **coordinates(self.scheme, t)}
-        for axis, h in zip(self.scheme.grid.axes, self.scheme.spacing, strict=True):
+        made = {**self._constants, **coordinates(self.scheme.domain, t)}
+        for axis, h in zip(self.scheme.domain.axes, self.scheme.domain.spacing, strict=True):
             made[SPACING[axis].name] = h / refinement
         return made
 
     def _matrices(self, t: float, refinement: float = 1.0) -> list[np.ndarray]:
         environment = self._environment(t, refinement)
         entries = tensor_entries(self.scheme, self._tensors, environment)
-        shape = self.scheme.grid.shape
+        shape = self.scheme.domain.shape
         return [
             matrices(terms, self.values, entries, environment, shape)
             for terms in self.groups.values()
@@ -177,7 +177,7 @@ class Stability:
             else np.zeros((1, 0, count, count))
         )
         frozen = Frozen(self.scheme, self.values, list(self.groups), stacked)
-        frozen.spacing = tuple(h / refinement for h in self.scheme.spacing)
+        frozen.spacing = tuple(h / refinement for h in self.scheme.domain.spacing)
         return frozen
 
     def _frozen(self, t: float) -> Bound:
@@ -209,7 +209,7 @@ class Stability:
             walls = np.where(np.abs(walls.real) <= noise, 1j * walls.imag, walls)
             walls.real = np.minimum(walls.real, allowed)
         dt, wave, node = frozen.step(allowed)
-        reason = describe_wave(wave, self.scheme.grid.axes, self.scheme.spacing)
+        reason = describe_wave(wave, self.scheme.domain.axes, self.scheme.domain.spacing)
         if self._varies:
             reason += f" at {self._node(int(frozen.place[node]))}"
         if walls.size and dt > 0:
@@ -245,8 +245,8 @@ class Stability:
         return quarter - half > 0.8 * (half - rate) > 0.02 * rate
 
     def _node(self, place: int) -> str:
-        cell = tuple(int(k) for k in np.unravel_index(place, self.scheme.grid.shape))
-        return self.scheme.grid.place(cell, self.scheme.boundary)
+        cell = tuple(int(k) for k in np.unravel_index(place, self.scheme.domain.shape))
+        return self.scheme.domain.place(cell)
 
     def _estimated(self, estimate: Estimate, state: np.ndarray | None, t: float) -> Bound:
         if self.depends_on_state and state is None:

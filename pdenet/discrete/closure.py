@@ -19,33 +19,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any  # a boundary value may be a number, an array, a tensor or an expression
+from typing import TypeAlias
 
 from pdenet.discrete.boundary import Condition, Dirichlet, Free, Neumann, Periodic, Robin
 
 
-@dataclass(frozen=True, eq=False)
-class Closure:
+@dataclass(frozen=True)
+class Wrap:
+    """The ghost nodes are the nodes at the other end of the axis."""
+
+
+@dataclass(frozen=True)
+class Rule:
     """The ghost nodes at one end of one axis, and whether the end nodes are prescribed.
 
+    It does not hold g: values are bound where the rule is carried out, see `sides`.
+
     Attributes:
-        wraps: the axis is periodic; then nothing else is meant.
         ghosts: for k = 1, 2, …: pairs (m, weight) of inner nodes.
         sources: for k = 1, 2, …: the weight of g.
-        value: g: a number, an array over the side, or an expression in canonical symbols.
         fixed: the end nodes are set to g.
     """
 
-    wraps: bool
-    ghosts: tuple[tuple[tuple[int, float], ...], ...] = ()
-    sources: tuple[float, ...] = ()
-    value: Any = 0.0
+    ghosts: tuple[tuple[tuple[int, float], ...], ...]
+    sources: tuple[float, ...]
     fixed: bool = False
 
     @property
     def depth(self) -> int:
         """How many inner nodes the ghost nodes are made of."""
         return max((m + 1 for ghost in self.ghosts for m, _ in ghost), default=1)
+
+
+Closure: TypeAlias = Wrap | Rule
 
 
 def closure(condition: Condition, spacing: float, width: int, degree: int) -> Closure:
@@ -63,37 +69,30 @@ def closure(condition: Condition, spacing: float, width: int, degree: int) -> Cl
     """
     steps = range(1, width + 1)
     if isinstance(condition, Periodic):
-        return Closure(wraps=True)
+        return Wrap()
     if isinstance(condition, Free):
-        return Closure(
-            wraps=False,
+        return Rule(
             ghosts=tuple(_extrapolation(k, degree) for k in steps),
             sources=(0.0,) * width,
         )
     if isinstance(condition, Dirichlet):
-        return Closure(
-            wraps=False,
+        return Rule(
             ghosts=tuple(((k, -1.0),) for k in steps),
             sources=(2.0,) * width,
-            value=condition.value,
             fixed=True,
         )
     if isinstance(condition, Neumann):
-        return Closure(
-            wraps=False,
+        return Rule(
             ghosts=tuple(((k, 1.0),) for k in steps),
             sources=tuple(2 * k * spacing for k in steps),
-            value=condition.value,
         )
     if isinstance(condition, Robin):
         ratio = spacing / condition.b
-        return Closure(
-            wraps=False,
+        return Rule(
             ghosts=tuple(((k, 1.0), (0, -2 * k * ratio * condition.a)) for k in steps),
             sources=tuple(2 * k * ratio for k in steps),
-            value=condition.value,
         )
-    return Closure(wraps=False, ghosts=((),) * width, sources=(0.0,) * width)
+    return Rule(ghosts=((),) * width, sources=(0.0,) * width)
 
 
 def _extrapolation(k: int, degree: int) -> tuple[tuple[int, float], ...]:

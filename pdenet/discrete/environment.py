@@ -7,6 +7,7 @@ from typing import Any  # numbers, NumPy arrays, or tensors of the values a user
 
 import numpy as np
 
+from pdenet.discrete.domain import Domain
 from pdenet.discrete.scheme import SPACING, Scheme
 from pdenet.equation.functions import evaluate, symbol_names
 from pdenet.equation.symbols import TIME
@@ -19,20 +20,29 @@ from pdenet.errors import EquationError, SchemeError, ValuesError
 _MAX_CONDITION = 1e8
 
 
-def constants(scheme: Scheme, values: Values) -> dict[str, Any]:
-    """Return numbers for parameters, spacings and derived matrices; tensors become NumPy arrays.
-
-    Coefficient functions that are given as arrays over the grid are among them.
+def parameters(domain: Domain, values: Values) -> dict[str, Any]:
+    """Return numbers for parameters, and arrays for coefficient functions; tensors become arrays.
 
     Raises:
-        SchemeError: a matrix of first derivatives has no real diagonal form.
         ValuesError: an array does not fit the grid.
     """
     made: dict[str, Any] = {}
     for name, value in values.numbers.items():
         array = as_numpy(value)
-        made[name] = float(array) if array.ndim == 0 else fit_to_grid(name, array, scheme)
-    for axis, h in zip(scheme.grid.axes, scheme.spacing, strict=True):
+        is_number = array.ndim == 0
+        made[name] = float(array) if is_number else fit_to_grid(name, array, domain, values.system)
+    return made
+
+
+def constants(scheme: Scheme, values: Values) -> dict[str, Any]:
+    """Return `parameters`, spacings and the entries of derived matrices.
+
+    Raises:
+        SchemeError: a matrix of first derivatives has no real diagonal form.
+        ValuesError: an array does not fit the grid.
+    """
+    made = parameters(scheme.domain, values)
+    for axis, h in zip(scheme.domain.axes, scheme.domain.spacing, strict=True):
         made[SPACING[axis].name] = h
     for one in scheme.derived:
         if one.entries is not None:
@@ -58,7 +68,7 @@ def tensors(scheme: Scheme, values: Values) -> dict[str, np.ndarray]:
     return made
 
 
-def fit_to_grid(name: str, array: np.ndarray, scheme: Scheme) -> np.ndarray:
+def fit_to_grid(name: str, array: np.ndarray, domain: Domain, system: System) -> np.ndarray:
     """Return a coefficient's array when it covers the grid in the axes it depends on.
 
     A function of x alone has the shape (Nx,), one of x and y (Ny, Nx); it comes back with axes of
@@ -67,15 +77,15 @@ def fit_to_grid(name: str, array: np.ndarray, scheme: Scheme) -> np.ndarray:
     Raises:
         ValuesError: the shape is another.
     """
-    axes = scheme.grid.axes
-    used = scheme.system.parameter(name).arguments if _has(scheme.system, name) else axes
-    expected = tuple(n for a, n in zip(axes, scheme.grid.points, strict=True) if a in used)[::-1]
+    axes = domain.axes
+    used = system.parameter(name).arguments if _has(system, name) else axes
+    expected = tuple(n for a, n in zip(axes, domain.points, strict=True) if a in used)[::-1]
     if array.shape != expected:
         raise ValuesError(
             f"coefficient {name!r} on this grid is an array of shape {expected}, axes "
             f"({', '.join(reversed(used))}); got shape {array.shape}; give one value a node"
         )
-    full = [n if a in used else 1 for a, n in zip(axes, scheme.grid.points, strict=True)]
+    full = [n if a in used else 1 for a, n in zip(axes, domain.points, strict=True)]
     return array.reshape(full[::-1])
 
 
@@ -106,10 +116,9 @@ def absolute_matrix(matrix: np.ndarray, name: str) -> np.ndarray:
     return np.asarray((vectors * np.abs(eigenvalues)) @ np.linalg.inv(vectors)).real
 
 
-def coordinates(scheme: Scheme, t: float) -> dict[str, Any]:
-    """Return t and the nodes as arrays that broadcast to the grid's shape."""
-    mesh = scheme.grid.mesh(scheme.boundary)
-    return {TIME: t, **dict(zip(scheme.grid.axes, mesh, strict=True))}
+def coordinates(domain: Domain, t: float) -> dict[str, Any]:
+    """Return t and the nodes as arrays that broadcast to the domain's shape."""
+    return {TIME: t, **{name: domain.along(axis) for axis, name in enumerate(domain.axes)}}
 
 
 def check_prefactors(scheme: Scheme, values: Values) -> None:
@@ -118,7 +127,10 @@ def check_prefactors(scheme: Scheme, values: Values) -> None:
     Raises:
         EquationError: a coefficient is singular; the message names the cell.
     """
-    environment: Mapping[str, Any] = {**constants(scheme, values), **coordinates(scheme, 0.0)}
+    environment: Mapping[str, Any] = {
+        **constants(scheme, values),
+        **coordinates(scheme.domain, 0.0),
+    }
     for info, terms in zip(scheme.system.fields, scheme.system.equations, strict=True):
         for term in terms:
             for product in term.products:
@@ -128,9 +140,9 @@ def check_prefactors(scheme: Scheme, values: Values) -> None:
                     value = np.asarray(evaluate(product.prefactor, environment), dtype=float)
                 # Before it is spread over the grid, which may not fit into memory.
                 if not np.isfinite(value).all():
-                    value = np.broadcast_to(value, scheme.grid.shape)
+                    value = np.broadcast_to(value, scheme.domain.shape)
                     cell = tuple(int(k) for k in np.argwhere(~np.isfinite(value))[0])
-                    place = scheme.grid.place(cell, scheme.boundary)
+                    place = scheme.domain.place(cell)
                     raise EquationError(
                         f"coefficients are finite on the grid; got {value[cell]} for "
                         f"{product.prefactor} in the equation of {info.name!r} at cell {cell} "

@@ -132,11 +132,11 @@ class State:
                 place = part.ndim - 1 - axis
                 pads = [(0, 0)] * part.ndim
                 pads[place] = (width, width)
-                if self.scheme.is_periodic[axis]:
+                if self.scheme.domain.wraps[axis]:
                     padded = np.pad(padded, pads, mode="wrap")
                 else:
                     padded = np.pad(padded, pads, mode="reflect", reflect_type="odd")
-            shape = self.scheme.grid.shape
+            shape = self.scheme.domain.shape
 
             def shifted(offset: tuple[int, ...]) -> np.ndarray:
                 window = tuple(
@@ -145,7 +145,7 @@ class State:
                 )
                 return padded[(slice(None), *window)]
 
-            part = apply(stencil, shifted, stencil.scale(self.scheme.spacing))
+            part = apply(stencil, shifted, stencil.scale(self.scheme.domain.spacing))
         if use.function is not None:
             made = evaluate(use.function, {**self.environment, ARGUMENT.name: part})
             part = np.broadcast_to(made, part.shape)
@@ -155,7 +155,7 @@ class State:
         """Return the scalar factor of a term, shape (node,) or (1,)."""
         made = np.asarray(evaluate(term.amount, self.environment), dtype=np.float64)
         if made.ndim:
-            made = np.broadcast_to(made, self.scheme.grid.shape)
+            made = np.broadcast_to(made, self.scheme.domain.shape)
         made = made.reshape(-1)
         for use in term.frozen:
             if use.index is None:
@@ -310,7 +310,7 @@ class Estimate:
     def __init__(self, scheme: Scheme, groups: Sequence[Group]) -> None:
         self.scheme = scheme
         self.groups = list(groups)
-        self.samples = half_torus(scheme.grid.dimension, coarse=True)
+        self.samples = half_torus(scheme.domain.dimension, coarse=True)
         # The viscosity |a| h/2 goes with the derivative along its axis.
         self.partner = {
             k: partner for k in range(len(self.groups)) if (partner := self._partner(k)) is not None
@@ -329,7 +329,7 @@ class Estimate:
         if group.derivatives or group.is_per_step:
             return None
         axis = next(a for a, r in enumerate(group.stencil.radius) if r)
-        wanted = tuple(int(a == axis) for a in range(self.scheme.grid.dimension))
+        wanted = tuple(int(a == axis) for a in range(self.scheme.domain.dimension))
         for k, other in enumerate(self.groups):
             if other.derivatives == (wanted,):
                 return k
@@ -352,7 +352,7 @@ class Estimate:
                 self._known[key] = (0.0, growth, text)
                 return self._known[key]
             dt, wave = lowest(lambda w: self._steps(key, growth, w), self.samples, starts=2)
-            text = describe_wave(wave, self.scheme.grid.axes, self.scheme.spacing)
+            text = describe_wave(wave, self.scheme.domain.axes, self.scheme.domain.spacing)
             self._known[key] = (dt, growth, text)
         return self._known[key]
 
@@ -365,7 +365,7 @@ class Estimate:
         rates = []
         for finer in (1.0, 8.0, 16.0):
             theta = np.concatenate([self.samples / 2.0**j for j in range(8)], axis=1)
-            spacing = [h / finer for h in self.scheme.spacing]
+            spacing = [h / finer for h in self.scheme.domain.spacing]
             most = np.zeros(theta.shape[1])
             for group, size in zip(self.groups, found, strict=True):
                 # The symbols of odd stencils are imaginary.
@@ -380,7 +380,7 @@ class Estimate:
         """Return the largest dt of each wave, θ of shape (axis, wave)."""
         least, most, height, square, mean = (np.zeros(theta.shape[1]) for _ in range(5))
         tied: list[tuple[np.ndarray, np.ndarray]] = []
-        values = symbols(self.groups, theta, self.scheme.spacing)
+        values = symbols(self.groups, theta, self.scheme.domain.spacing)
         values = values * np.array(self.factors)[:, np.newaxis]
         viscosity = {p: k for k, p in self.partner.items()}
         is_averaged = False

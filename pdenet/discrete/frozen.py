@@ -55,7 +55,7 @@ class Frozen:
         coefficients: np.ndarray,
     ) -> None:
         self.scheme = scheme
-        self.spacing = scheme.spacing
+        self.spacing = scheme.domain.spacing
         self.steady = [k for k, g in enumerate(groups) if not g.is_per_step]
         self.groups = [groups[k] for k in self.steady]
         self.mean = [groups[k] for k in range(len(groups)) if k not in self.steady]
@@ -67,7 +67,7 @@ class Frozen:
             self.place = np.sort(np.unique(flat, axis=0, return_index=True)[1])
         self.nodes = nodes[self.place]
         self.size = nodes.shape[-1]
-        self.samples = half_torus(scheme.grid.dimension, coarse=self.size > 4)
+        self.samples = half_torus(scheme.domain.dimension, coarse=self.size > 4)
         is_splitting = isinstance(scheme.stepper, Splitting)
         self.largest = 0.0  # |λ| met so far
         self.pairs = position_pairs(scheme, values) if is_splitting else None
@@ -81,9 +81,9 @@ class Frozen:
         nodes = self.every_node
         if len(nodes) == 1:
             return nodes
-        shape = self.scheme.grid.shape
+        shape = self.scheme.domain.shape
         on_wall = np.zeros(shape, dtype=bool)
-        for axis, periodic in enumerate(self.scheme.is_periodic):
+        for axis, periodic in enumerate(self.scheme.domain.wraps):
             if not periodic:
                 ends = np.moveaxis(on_wall, len(shape) - 1 - axis, 0)
                 ends[0] = ends[-1] = True
@@ -139,7 +139,7 @@ class Frozen:
         Raises:
             IllPosedError: short waves grow without bound.
         """
-        rays = directions(self.scheme.grid.dimension) / np.array(self.spacing)[:, np.newaxis]
+        rays = directions(self.scheme.domain.dimension) / np.array(self.spacing)[:, np.newaxis]
         waves = {j: rays * 2.0**j for j in range(-24, 13)}
         exact = self.size == 1
         rounding = _ROUNDING[exact]

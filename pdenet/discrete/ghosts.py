@@ -14,13 +14,9 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias  # boundary values are numbers, arrays or tensors
 
-import numpy as np
-
 from pdenet.discrete.arrays import Array, Arrays, cut
-from pdenet.discrete.closure import Closure
-from pdenet.discrete.scheme import Scheme
-
-LOW, HIGH = 0, 1
+from pdenet.discrete.closure import Closure, Rule, Wrap
+from pdenet.discrete.domain import HIGH, LOW
 
 Side: TypeAlias = tuple[int, int]
 """An axis in coordinate order, and LOW or HIGH."""
@@ -50,12 +46,12 @@ def pad(
         if not reach:
             continue
         place = -(axis + 1)
-        if pair[LOW].wraps:
+        low, high = pair
+        if isinstance(low, Wrap) or isinstance(high, Wrap):
             parts = [cut(field, place, -reach, None), field, cut(field, place, 0, reach)]
         else:
-            below, above = (
-                _ghosts(field, axis, end, pair[end], reach, value) for end in (LOW, HIGH)
-            )
+            below = _ghosts(field, axis, LOW, low, reach, value)
+            above = _ghosts(field, axis, HIGH, high, reach, value)
             parts = [*reversed(below), field, *above]
         field = arrays.concatenate(parts, place)
     return field
@@ -65,7 +61,7 @@ def _ghosts(
     field: Array,
     axis: int,
     end: int,
-    one: Closure,
+    one: Rule,
     reach: int,
     value: Callable[[int, int], Any],
 ) -> list[Array]:
@@ -200,48 +196,3 @@ def side_shape(axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _window(axis: int, node: int) -> tuple[Any, ...]:
     return (..., slice(node, node + 1), *(slice(None),) * axis)
-
-
-# Coordinates -------------------------------------------------------------------------------------
-
-
-def side_coordinates(
-    scheme: Scheme, axis: int, end: int, axes_padded: int
-) -> dict[str, float | np.ndarray]:
-    """Return what each coordinate's name stands for on a side.
-
-    Args:
-        scheme: the scheme, whose grid and ghost nodes are meant.
-        axis: the axis across the side, in coordinate order.
-        end: LOW or HIGH.
-        axes_padded: along the axes before this one the nodes include ghost nodes.
-
-    Returns:
-        Along `axis` the number that is fixed there; along every other axis its nodes, float64,
-        shaped to broadcast over the side.
-    """
-    made: dict[str, float | np.ndarray] = {}
-    for own, name in enumerate(scheme.grid.axes):
-        if own == axis:
-            nodes = scheme.grid.nodes(scheme.boundary)[own]
-            made[name] = float(nodes[0] if end == LOW else nodes[-1])
-        else:
-            made[name] = extended_nodes(scheme, own, scheme.width[own] if own < axes_padded else 0)
-    return made
-
-
-def extended_nodes(scheme: Scheme, axis: int, width: int) -> np.ndarray:
-    """Return the nodes of an axis with `width` more at both ends, wrapped or going on.
-
-    Returns:
-        float64, of length points + 2 width along the axis and 1 along the others.
-    """
-    nodes = scheme.grid.nodes(scheme.boundary)[axis]
-    if width and scheme.is_periodic[axis]:
-        nodes = np.concatenate([nodes[-width:], nodes, nodes[:width]])
-    elif width:
-        steps = scheme.spacing[axis] * np.arange(1, width + 1)
-        nodes = np.concatenate([nodes[0] - steps[::-1], nodes, nodes[-1] + steps])
-    shape = [1] * scheme.grid.dimension
-    shape[-(axis + 1)] = -1
-    return nodes.reshape(shape)

@@ -105,7 +105,7 @@ class _Lowering:
         self.coefficients: dict[str, np.ndarray] = {}
         self.entries: dict[str, np.ndarray] = {}
         kinds = {p.name: p.kind for p in scheme.system.parameters}
-        mesh = environment.coordinates(scheme, 0.0)
+        mesh = environment.coordinates(scheme.domain, 0.0)
         del mesh[TIME]
         self.mesh = mesh
         constants = environment.constants(scheme, values)
@@ -124,7 +124,7 @@ class _Lowering:
             self._add_tensor(name, as_numpy(tensor))
 
     def _points(self) -> list[tuple[str, int]]:
-        return list(zip(self.scheme.grid.axes, self.scheme.grid.points, strict=True))
+        return list(zip(self.scheme.domain.axes, self.scheme.domain.points, strict=True))
 
     def _add_tensor(self, name: str, tensor: np.ndarray) -> None:
         if tensor.dtype != object:
@@ -132,7 +132,7 @@ class _Lowering:
             return
         names = {n for e in tensor.flat for n in symbol_names(e)}
         if names <= set(self.mesh):
-            shape = self.scheme.grid.shape
+            shape = self.scheme.domain.shape
             rows = [np.broadcast_to(evaluate(e, self.mesh), shape) for e in tensor.flat]
             self.coefficients[name] = np.array(rows).reshape(*tensor.shape, *shape)
         else:
@@ -153,7 +153,7 @@ class _Lowering:
             sizes=tuple(self.values.num_components(f) for f in system.fields),
             kernels=tuple(self.tables.named),
             layers=tuple(layers),
-            spacing=scheme.spacing,
+            spacing=scheme.domain.spacing,
             width=scheme.width,
         )
         return Lowered(

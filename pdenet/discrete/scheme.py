@@ -1,7 +1,8 @@
 """Scheme: the waist. A system in which every derivative has been replaced by a stencil.
 
 The simulator and the network read the same `Scheme`; neither derives a stencil of its own. It is
-frozen data and holds no array of the grid's size. With u the state and h, dt the steps, a term is
+frozen data that names parameters and boundary values and holds none, so that it can be compared and
+hashed. With u the state and h, dt the steps, a term is
 
     prefactor · Π coefficients · Π (stencil field)                               at the nodes, or
     prefactor · Π coefficients · Π (stencil field) · (F_{i+½} − F_{i−½})/h        in divergence form
@@ -11,17 +12,20 @@ with F = (mean over both sides of the face of what stands at nodes) · Π (diffe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 import sympy as sp
 
 from pdenet.checks import check_choice
 from pdenet.discrete import stencils
 from pdenet.discrete.advection import AbsoluteMatrix, advection
-from pdenet.discrete.boundary import Boundary, Condition, Free, resolve
-from pdenet.discrete.closure import Closure, closure
+from pdenet.discrete.boundary import Boundary, Condition, Free, resolve, without_value
+from pdenet.discrete.closure import Closure, Rule, closure
+from pdenet.discrete.domain import Domain
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.stencils import Stencil
 from pdenet.discrete.steppers import Splitting, Stepper
@@ -89,49 +93,61 @@ class SchemeTerm:
         return (self.outer,) if self.inner is None else (self.outer, self.inner)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class End:
+    """What is said of a field at one end of one axis.
+
+    Attributes:
+        condition: the condition, without its value.
+        closure: what it makes of the ghost nodes there.
+    """
+
+    condition: Condition
+    closure: Closure
+
+
+@dataclass(frozen=True)
 class Scheme:
-    """∂u/∂t = stencils, with ghost nodes, a stepper, a grid and a time step.
+    """∂u/∂t = stencils, with ghost nodes and a stepper, somewhere.
+
+    Boundary values and parameters are bound where it is carried out, see `setup.bound_values`.
 
     Attributes:
         system: the system it discretises.
-        grid: the grid.
-        boundary: the boundary conditions as the user gave them.
+        domain: where.
         space: the name of the space discretisation.
         stepper: the time stepper.
         equations: the terms of each field's right side, in the order of the system's fields.
-        closures: for each field and axis (coordinate order) the closures at (low, high).
-        conditions: for each field and axis the conditions that the closures come from.
+        ends: for each field and axis (coordinate order) what is said at (low, high).
         width: how many ghost nodes each axis needs, in coordinate order.
         derived: tensors that are computed from the parameters once.
-        dt: the time step, or None where it is not settled.
     """
 
     system: System
-    grid: Grid
-    boundary: Boundary
+    domain: Domain
     space: str
     stepper: Stepper
     equations: tuple[tuple[SchemeTerm, ...], ...]
-    closures: Mapping[str, tuple[tuple[Closure, Closure], ...]]
-    conditions: Mapping[str, tuple[tuple[Condition, Condition], ...]]
+    ends: tuple[tuple[tuple[End, End], ...], ...]
     width: tuple[int, ...]
     derived: tuple[AbsoluteMatrix, ...] = ()
-    dt: float | None = None
+
+    @cached_property
+    def closures(self) -> Mapping[str, tuple[tuple[Closure, Closure], ...]]:
+        """For each field and axis the closures at (low, high)."""
+        made = (tuple((a.closure, b.closure) for a, b in pairs) for pairs in self.ends)
+        return dict(zip(self.system.field_names, made, strict=True))
 
     @property
-    def spacing(self) -> tuple[float, ...]:
-        """The spacings, in coordinate order."""
-        return self.grid.spacing(self.boundary)
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that equal schemes have in common in every process."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
 
-    @property
-    def is_periodic(self) -> tuple[bool, ...]:
-        """Whether each axis, in coordinate order, is periodic."""
-        return tuple(self.boundary.is_periodic(axis) for axis in self.grid.axes)
-
-    def with_dt(self, dt: float) -> Scheme:
-        """Return the scheme with another time step."""
-        return replace(self, dt=dt)
+    @cached_property
+    def conditions(self) -> Mapping[str, tuple[tuple[Condition, Condition], ...]]:
+        """For each field and axis the conditions, without values, that the closures come from."""
+        made = (tuple((a.condition, b.condition) for a, b in pairs) for pairs in self.ends)
+        return dict(zip(self.system.field_names, made, strict=True))
 
 
 def summation_groups(terms: Iterable[SchemeTerm]) -> tuple[tuple[tuple[SchemeTerm, ...], ...], ...]:
@@ -171,6 +187,23 @@ def discretise(
             f"the equation lives in ({', '.join(system.axes)}); got a grid with the axes "
             f"({', '.join(grid.axes)}); give the grid these axes"
         )
+    conditions = resolve(boundary, system, grid.axes)
+    domain = Domain.of(grid, boundary)
+    bare = {
+        name: tuple((without_value(low), without_value(high)) for low, high in pairs)
+        for name, pairs in conditions.items()
+    }
+    return discretise_on(system, domain, bare, space, stepper)
+
+
+def discretise_on(
+    system: System,
+    domain: Domain,
+    conditions: Mapping[str, tuple[tuple[Condition, Condition], ...]],
+    space: str,
+    stepper: Stepper,
+) -> Scheme:
+    """The same, for conditions that are resolved; their values do not matter."""
     check_choice("space", space, SPACES[1:], SchemeError)
     if isinstance(stepper, Splitting) and not system.is_splittable:
         raise SchemeError(
@@ -178,8 +211,7 @@ def discretise(
             f"got a system in {', '.join(system.field_names)} that is not of that form; "
             'use stepper="rk4"'
         )
-    conditions = resolve(boundary, system, grid.axes)
-    spacing = grid.spacing(boundary)
+    spacing = domain.spacing
     builder = _Builder(system, ACCURACY.get(space, 2))
     equations = [[builder.term(t) for t in terms] for terms in system.equations]
     derived: tuple[AbsoluteMatrix, ...] = ()
@@ -190,29 +222,30 @@ def discretise(
     if space == "lax_friedrichs":
         _add_lax_friedrichs(system, stepper, equations)
     width = _width(equations, system.dimension)
-    for axis, points, reach in zip(grid.axes, grid.points, width, strict=True):
+    for axis, points, reach in zip(domain.axes, domain.points, width, strict=True):
         if points < 2 * reach + 1:
             raise GridError(
                 f"stencils reach {reach} nodes to each side along {axis}, so that at least "
                 f"{2 * reach + 1} points are needed; got {points}; refine the grid"
             )
-    closures = {
-        name: tuple(
-            tuple(closure(c, spacing[axis], width[axis], _degree(system, name, axis)) for c in pair)
-            for axis, pair in enumerate(pairs)
-        )
-        for name, pairs in conditions.items()
-    }
-    _check_depth(grid, closures, conditions)
+    ends = []
+    for name in system.field_names:
+        pairs = []
+        for place, (h, reach, pair) in enumerate(
+            zip(spacing, width, conditions[name], strict=True)
+        ):
+            degree = _degree(system, name, place)
+            low, high = (End(c, closure(c, h, reach, degree)) for c in pair)
+            _check_depth(domain, name, place, (low, high))
+            pairs.append((low, high))
+        ends.append(tuple(pairs))
     return Scheme(
         system=system,
-        grid=grid,
-        boundary=boundary,
+        domain=domain,
         space=space,
         stepper=stepper,
         equations=tuple(tuple(terms) for terms in equations),
-        closures=closures,  # type: ignore[arg-type]  # pairs, which mypy widens to tuples
-        conditions=conditions,
+        ends=tuple(ends),
         width=width,
         derived=derived,
     )
@@ -382,18 +415,13 @@ def _degree(system: System, name: str, axis: int) -> int:
     return highest + 1
 
 
-def _check_depth(
-    grid: Grid,
-    closures: Mapping[str, tuple[tuple[Closure, ...], ...]],
-    conditions: Mapping[str, tuple[tuple[Condition, Condition], ...]],
-) -> None:
-    for name, pairs in closures.items():
-        for axis, pair in enumerate(pairs):
-            for end, one in enumerate(pair):
-                if not one.wraps and one.depth > grid.points[axis]:
-                    free = isinstance(conditions[name][axis][end], Free)
-                    what = "one-sided differences" if free else "the closure"
-                    raise GridError(
-                        f"{what} of field {name!r} need {one.depth} nodes along "
-                        f"{grid.axes[axis]}; got {grid.points[axis]}; refine the grid"
-                    )
+def _check_depth(domain: Domain, name: str, axis: int, ends: tuple[End, End]) -> None:
+    for one in ends:
+        rule = one.closure
+        if isinstance(rule, Rule) and rule.depth > domain.points[axis]:
+            free = isinstance(one.condition, Free)
+            what = "one-sided differences" if free else "the closure"
+            raise GridError(
+                f"{what} of field {name!r} need {rule.depth} nodes along {domain.axes[axis]}; got "
+                f"{domain.points[axis]}; refine the grid"
+            )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any  # values= takes numbers, arrays, tensors, expressions
 
 from pdenet.checks import check_choice, is_number
 from pdenet.discrete import stability as stable
-from pdenet.discrete.boundary import Boundary, boundary_parameters, resolve
+from pdenet.discrete.boundary import Boundary, boundary_parameters, resolve, values_at
 from pdenet.discrete.bounds import Stability
 from pdenet.discrete.environment import check_prefactors
 from pdenet.discrete.grid import Grid
@@ -55,14 +56,15 @@ def check_dt(dt: object) -> float | None:
 def bound_values(
     system: System, grid: Grid, boundary: Boundary, values: Mapping[Any, Any] | None
 ) -> Values:
-    """Match `values` with the parameters of a system and of its boundary values.
+    """Match `values` with the parameters of a system, and bind the values of its boundary.
 
     Raises:
         ValuesError: see `pdenet.equation.values.bind`.
         BoundaryError: see `pdenet.discrete.boundary.resolve`.
     """
     conditions = resolve(boundary, system, grid.axes) if grid.axes == system.axes else {}
-    return bind(system, values, boundary_parameters(conditions, grid.axes))
+    made = bind(system, values, boundary_parameters(conditions, grid.axes))
+    return replace(made, walls=values_at(conditions))
 
 
 def settled_scheme(

@@ -6,6 +6,7 @@ and nodes, computed once where they do not change.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any  # boundary values are numbers, arrays or tensors
@@ -15,11 +16,14 @@ import sympy as sp
 
 from pdenet.discrete import ghosts
 from pdenet.discrete.arrays import Array, Arrays
+from pdenet.discrete.boundary import ENDS
+from pdenet.discrete.closure import Rule
+from pdenet.discrete.domain import HIGH, LOW
 from pdenet.discrete.ghosts import Side
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.functions import compile_expression, symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
-from pdenet.equation.values import as_numpy, is_tensor
+from pdenet.equation.values import Values, as_numpy, is_tensor
 from pdenet.errors import BoundaryError, BoundaryWarning
 
 
@@ -28,14 +32,17 @@ class Walls:
 
     Args:
         scheme: the scheme, whose closures are carried out.
+        values: the boundary values.
         arrays: the back end.
 
     Raises:
-        BoundaryError: an array of boundary values does not fit its side.
+        BoundaryError: an array of boundary values does not fit its side, or one is missing.
     """
 
-    def __init__(self, scheme: Scheme, arrays: Arrays) -> None:
+    def __init__(self, scheme: Scheme, values: Values, arrays: Arrays) -> None:
         self.scheme = scheme
+        self.domain = scheme.domain
+        self.given = values.walls
         self.arrays = arrays
         self._numbers: Mapping[str, Any] = {}
         self._cache: dict[object, Any] = {}
@@ -43,7 +50,7 @@ class Walls:
         self._rates: dict[object, sp.Expr | None] = {}
         self._warned = False
         self._fixed = {name: prescribed_sides(scheme, name) for name in scheme.closures}
-        check_arrays(scheme)
+        check_walls(scheme, values)
 
     def prepare(self, numbers: Mapping[str, Any]) -> None:
         """Take the parameters' numbers, and forget what was computed with others."""
@@ -62,14 +69,13 @@ class Walls:
 
     def extend(self, array: Array, axis: int) -> Array:
         """Return a coefficient with one more node at both ends, wrapped or going on linearly."""
-        return ghosts.extend(array, axis, self.scheme.is_periodic[axis], self.arrays)
+        return ghosts.extend(array, axis, self.domain.wraps[axis], self.arrays)
 
     def extended_nodes(self, axis: int, width: int) -> Array:
         """Return the nodes of an axis with `width` more at both ends, shaped to broadcast."""
         key = (axis, width)
         if key not in self._nodes:
-            nodes = ghosts.extended_nodes(self.scheme, axis, width)
-            self._nodes[key] = self.arrays.asarray(nodes)
+            self._nodes[key] = self.arrays.asarray(self.domain.along(axis, width))
         return self._nodes[key]
 
     # -- prescribed nodes -------------------------------------------------------------------------
@@ -121,16 +127,16 @@ class Walls:
     def _rate(self, name: str, axis: int, end: int) -> sp.Expr | None:
         key = (name, axis, end)
         if key not in self._rates:
-            self._rates[key] = rate_in_time(self.scheme.closures[name][axis][end].value)
+            self._rates[key] = rate_in_time(self.given[key])
         return self._rates[key]
 
     def _with_corners(self, name: str, values: dict[Side, Any]) -> dict[Side, Any]:
         """Return values over the sides with the mean of all Dirichlet values at shared nodes."""
         key = ("corners", name)
-        static = not any(varies_in_time(self._given(name, *side)) for side in values)
+        static = not any(varies_in_time(self.given[name, *side]) for side in values)
         if static and key in self._cache:
             return dict(self._cache[key])
-        shape = self.scheme.grid.shape
+        shape = self.domain.shape
         full = ghosts.over_sides(values, shape, self.arrays)
         self._warn_if_apart(name, full)
         made = ghosts.with_corner_means(full, shape, self.arrays)
@@ -142,7 +148,7 @@ class Walls:
         """Say once where two sides prescribe different values at the nodes they share."""
         if self._warned:
             return
-        shape = self.scheme.grid.shape
+        shape = self.domain.shape
         for side in full:
             for other in full:
                 if other[0] == side[0]:
@@ -170,25 +176,22 @@ class Walls:
         key = (name, axis, end, axes_padded)
         if key in self._cache:
             return self._cache[key]
-        value = self._given(name, axis, end)
+        value = self.given[name, axis, end]
         if isinstance(value, sp.Expr):
             made = self._evaluated(value, axis, end, t, axes_padded)
         elif np.ndim(value) == 0:
             made = self.arrays.asarray(value) if is_tensor(value) else float(value)
         else:
-            shape = ghosts.side_shape(axis, self.scheme.grid.shape)
+            shape = ghosts.side_shape(axis, self.domain.shape)
             made = ghosts.extend_side(
                 self.arrays.asarray(value).reshape(shape),
                 self.scheme.width[:axes_padded],
-                self.scheme.is_periodic[:axes_padded],
+                self.domain.wraps[:axes_padded],
                 self.arrays,
             )
         if not varies_in_time(value):
             self._cache[key] = made
         return made
-
-    def _given(self, name: str, axis: int, end: int) -> Any:
-        return self.scheme.closures[name][axis][end].value
 
     def _evaluated(self, value: sp.Expr, axis: int, end: int, t: float, axes_padded: int) -> Any:
         names = tuple(sorted(symbol_names(value)))
@@ -202,7 +205,7 @@ class Walls:
         if key not in self._nodes:
             self._nodes[key] = {
                 name: at if isinstance(at, float) else self.arrays.asarray(at)
-                for name, at in ghosts.side_coordinates(self.scheme, *key).items()
+                for name, at in self.domain.side(axis, end, self.scheme.width[:axes_padded]).items()
             }
         return self._nodes[key]
 
@@ -213,7 +216,7 @@ def prescribed_sides(scheme: Scheme, name: str) -> tuple[Side, ...]:
         (axis, end)
         for axis, pair in enumerate(scheme.closures[name])
         for end, one in enumerate(pair)
-        if one.fixed
+        if isinstance(one, Rule) and one.fixed
     )
 
 
@@ -231,21 +234,28 @@ def rate_in_time(value: Any) -> sp.Expr | None:
     return None if rate.has(sp.DiracDelta, sp.Derivative) else rate
 
 
-def check_arrays(scheme: Scheme) -> None:
-    """Check that arrays of boundary values have one value a node of their side.
+def check_walls(scheme: Scheme, values: Values) -> None:
+    """Check that boundary values are there, and arrays of them have one a node of their side.
 
     Raises:
-        BoundaryError: one does not fit.
+        BoundaryError: one is missing, or does not fit.
     """
+    domain = scheme.domain
     for name, pairs in scheme.closures.items():
-        for axis, pair in enumerate(pairs):
-            for end, one in enumerate(pair):
-                shape = tuple(getattr(one.value, "shape", ()))
-                expected = list(scheme.grid.shape)
-                del expected[scheme.grid.dimension - 1 - axis]
-                if shape and shape != tuple(expected):
-                    where = f"{scheme.grid.axes[axis]} {('low', 'high')[end]}"
-                    raise BoundaryError(
-                        f"the values of field {name!r} at {where} are an array of shape "
-                        f"{tuple(expected)}; got {shape}; give one value a node of the side"
-                    )
+        for (axis, pair), end in itertools.product(enumerate(pairs), (LOW, HIGH)):
+            one, key = pair[end], (name, axis, end)
+            where = f"field {name!r} at {domain.axes[axis]} {ENDS[end]}"
+            asks = isinstance(one, Rule) and (one.fixed or any(one.sources))
+            if asks and key not in values.walls:
+                raise BoundaryError(
+                    f"a boundary value was expected for {where}; got none; bind values and "
+                    "boundary together, with pdenet.discrete.setup.bound_values"
+                )
+            shape = tuple(getattr(values.walls.get(key), "shape", ()))
+            expected = list(domain.shape)
+            del expected[domain.dimension - 1 - axis]
+            if shape and shape != tuple(expected):
+                raise BoundaryError(
+                    f"the values of {where} are an array of shape {tuple(expected)}; got {shape}; "
+                    "give one value a node of the side"
+                )

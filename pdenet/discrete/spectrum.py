@@ -75,7 +75,7 @@ def tensor_entries(
     Entries that are expressions are evaluated on the grid.
     """
     made = {}
-    shape = scheme.grid.shape
+    shape = scheme.domain.shape
     for name, array in tensors.items():
         if array.dtype == object:
             entries = [np.broadcast_to(evaluate(e, environment), shape) for e in array.flat]

@@ -18,7 +18,7 @@ from pdenet.discrete.boundary import ENDS, Boundary, Free
 from pdenet.discrete.bounds import Bound, Stability
 from pdenet.discrete.environment import constants, coordinates
 from pdenet.discrete.grid import Grid
-from pdenet.discrete.scheme import Scheme, discretise
+from pdenet.discrete.scheme import Scheme, discretise, discretise_on
 from pdenet.discrete.steppers import STEPPERS
 from pdenet.discrete.steppers import stepper as stepper_named
 from pdenet.equation import printing
@@ -158,9 +158,9 @@ def unprescribed_inflow(scheme: Scheme, values: Values) -> str:
     system = scheme.system
     if system.has_vectors or max((term_order(t) for _, t in system.terms()), default=0) != 1:
         return ""
-    environment = {**constants(scheme, values), **coordinates(scheme, 0.0)}
-    for axis, name in enumerate(scheme.grid.axes):
-        if scheme.is_periodic[axis]:
+    environment = {**constants(scheme, values), **coordinates(scheme.domain, 0.0)}
+    for axis, name in enumerate(scheme.domain.axes):
+        if scheme.domain.wraps[axis]:
             continue
         try:
             plain, fluxes = speed_matrices(system, axis)
@@ -171,12 +171,12 @@ def unprescribed_inflow(scheme: Scheme, values: Values) -> str:
         ]
         if any(symbol_names(e) & set(system.field_names) for row in entries for e in row):
             continue
-        place = scheme.grid.dimension - 1 - axis
+        place = scheme.domain.dimension - 1 - axis
         for end in (0, 1):
-            node = 0 if end == 0 else scheme.grid.points[axis] - 1
+            node = 0 if end == 0 else scheme.domain.points[axis] - 1
             on_side = {
                 k: np.take(v, [node], place)
-                if np.ndim(v) == scheme.grid.dimension and v.shape[place] > 1
+                if np.ndim(v) == scheme.domain.dimension and v.shape[place] > 1
                 else v
                 for k, v in environment.items()
             }
@@ -283,7 +283,7 @@ def probe(stability: Stability) -> Bound:
     """Return the bound, at a smooth state of size 1 where it depends on the state."""
     if not stability.depends_on_state:
         return stability.bound()
-    shape = (len(stability.values.components), *stability.scheme.grid.shape)
+    shape = (len(stability.values.components), *stability.scheme.domain.shape)
     phase = sum(
         np.linspace(0.0, 1.0, n).reshape([-1 if a == axis else 1 for a in range(len(shape))])
         for axis, n in enumerate(shape)
@@ -306,8 +306,8 @@ def _remedy(
     possible = []
     for space, stepper in _alternatives(scheme):
         try:
-            other = discretise(
-                scheme.system, scheme.grid, scheme.boundary, space, STEPPERS[stepper]
+            other = discretise_on(
+                scheme.system, scheme.domain, scheme.conditions, space, STEPPERS[stepper]
             )
             stability = Stability(other, values)
             if stability.depends_on_state and state is None:
@@ -347,7 +347,7 @@ def equation_text(system: System) -> str:
 
 
 def _spacing_text(scheme: Scheme) -> str:
-    texts = [f"{h:.6g}" for h in scheme.spacing]
+    texts = [f"{h:.6g}" for h in scheme.domain.spacing]
     return texts[0] if len(set(texts)) == 1 else f"({', '.join(texts)})"
 
 

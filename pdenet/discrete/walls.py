@@ -19,14 +19,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from pdenet.discrete.boundary import Dirichlet, Neumann, Periodic, Robin, ZeroPadding
-from pdenet.discrete.closure import Closure, closure
+from pdenet.discrete.closure import Rule, closure
 from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.spectrum import Group, eigenvalues
 from pdenet.equation.values import Values
+
+Pair: TypeAlias = tuple[Rule, Rule]
+"""What is said at the low and the high end of an axis."""
 
 # Nodes between the walls for wide stencils and for systems; modes decay over a few of them.
 NUM_NODES = 32
@@ -49,7 +53,7 @@ def have_modes(scheme: Scheme, groups: Sequence[Group], coefficients: np.ndarray
         groups: its stencils.
         coefficients: C_g at nodes, shape (node, group, component, component).
     """
-    if all(scheme.is_periodic) or any(g.is_per_step for g in groups):
+    if all(scheme.domain.wraps) or any(g.is_per_step for g in groups):
         return False
     kinds = (Periodic, Dirichlet, Neumann, ZeroPadding)
     reflect = all(
@@ -91,12 +95,12 @@ def wall_eigenvalues(
     Returns:
         λ, complex, shape (eigenvalue,), and what part of the largest is rounding.
     """
-    spacing = tuple(h / refinement for h in scheme.spacing)
+    spacing = tuple(h / refinement for h in scheme.domain.spacing)
     names = [n for n, s in values.slices.items() for _ in range(s.stop - s.start)]
     if pairs is not None:
         names = [names[k] for k in pairs[0]]
         coefficients = coefficients[:, pairs[1]][:, :, pairs[0]]
-    walls = {name: _closures(scheme, name, spacing) for name in set(names)}
+    walls = {name: _rules(scheme, name, spacing) for name in set(names)}
     is_separable = len(names) == 1 and all(
         sum(r > 0 for r in g.stencil.radius) <= 1 for g in groups
     )
@@ -104,7 +108,7 @@ def wall_eigenvalues(
         numbers = coefficients[:, 0, 0]
         made = _separable(scheme, groups, numbers, spacing, walls[names[0]], refinement)
         narrow = max(max(g.stencil.radius) for g in groups) < 2
-        free = any(_is_extrapolation(one) for pair in walls[names[0]] for one in pair)
+        free = any(_is_extrapolation(one) for pair in walls[names[0]].values() for one in pair)
         rounding = _EXACT if narrow and not free else _ROUNDING
     else:
         rounding = _ROUNDING
@@ -127,7 +131,7 @@ def wall_factors(scheme: Scheme, groups: Sequence[Group]) -> list[float]:
         if len(axes) == 1 and group.stencil.derivative[axes[0]] in (2, 4):
             axis = axes[0]
             along = {
-                o[axis]: float(w) * group.stencil.scale(scheme.spacing)
+                o[axis]: float(w) * group.stencil.scale(scheme.domain.spacing)
                 for o, w in zip(group.stencil.offsets, group.stencil.weights, strict=True)
             }
             theta = np.pi * np.arange(65) / 64
@@ -135,7 +139,7 @@ def wall_factors(scheme: Scheme, groups: Sequence[Group]) -> list[float]:
             for name, pairs in scheme.conditions.items():
                 if not any(isinstance(one, Robin) for one in pairs[axis]):
                     continue
-                walls = scheme.closures[name][axis]
+                walls = _rules(scheme, name, scheme.domain.spacing)[axis]
                 if max(along) == 1:
                     found = [
                         _half_line_modes(along, one, side)
@@ -148,9 +152,9 @@ def wall_factors(scheme: Scheme, groups: Sequence[Group]) -> list[float]:
     return made
 
 
-def _closures(scheme: Scheme, name: str, spacing: Sequence[float]) -> list[tuple[Closure, Closure]]:
-    """Return the closures of a field for a spacing; only Robin's know it."""
-    made = []
+def _rules(scheme: Scheme, name: str, spacing: Sequence[float]) -> dict[int, Pair]:
+    """Return the rules of a field's walls by their axis, for a spacing; only Robin's know it."""
+    made = {}
     for axis, (conditions, given) in enumerate(
         zip(scheme.conditions[name], scheme.closures[name], strict=True)
     ):
@@ -158,7 +162,8 @@ def _closures(scheme: Scheme, name: str, spacing: Sequence[float]) -> list[tuple
             closure(c, spacing[axis], scheme.width[axis], 0) if isinstance(c, Robin) else g
             for c, g in zip(conditions, given, strict=True)
         )
-        made.append((low, high))
+        if isinstance(low, Rule) and isinstance(high, Rule):
+            made[axis] = low, high
     return made
 
 
@@ -167,7 +172,7 @@ def _separable(
     groups: Sequence[Group],
     numbers: np.ndarray,
     spacing: Sequence[float],
-    walls: Sequence[tuple[Closure, Closure]],
+    walls: Mapping[int, Pair],
     refinement: int,
 ) -> np.ndarray:
     """One component, each stencil along one axis: sums of one eigenvalue an axis."""
@@ -175,7 +180,7 @@ def _separable(
         float(c) for g, c in zip(groups, numbers, strict=True) if not any(g.stencil.radius)
     )
     sets = []
-    for axis in range(scheme.grid.dimension):
+    for axis in range(scheme.domain.dimension):
         along: dict[int, float] = {}
         for group, number in zip(groups, numbers, strict=True):
             if group.stencil.radius[axis]:
@@ -186,7 +191,7 @@ def _separable(
                     along[offset[axis]] = along.get(offset[axis], 0.0) + float(weight) * scale
         theta = np.pi * np.arange(-64, 65) / 64
         made = [sum((c * np.exp(1j * k * theta) for k, c in along.items()), np.zeros(129) + 0j)]
-        if not scheme.is_periodic[axis] and along:
+        if not scheme.domain.wraps[axis] and along:
             is_narrow = max(map(abs, along)) == 1
             if is_narrow:
                 made += [
@@ -202,7 +207,7 @@ def _separable(
     return np.array([sum(parts) + constant for parts in itertools.product(*sets)])
 
 
-def _half_line_modes(along: Mapping[int, float], one: Closure, side: int) -> np.ndarray:
+def _half_line_modes(along: Mapping[int, float], one: Rule, side: int) -> np.ndarray:
     """Return the eigenvalues of modes that decay away from a wall, stencils reaching one node.
 
     Args:
@@ -224,13 +229,13 @@ def _half_line_modes(along: Mapping[int, float], one: Closure, side: int) -> np.
     return outside / kappa + along.get(0, 0.0) + along.get(side, 0.0) * kappa + 0j
 
 
-def _is_extrapolation(one: Closure) -> bool:
+def _is_extrapolation(one: Rule) -> bool:
     return any(len(ghost) > 2 for ghost in one.ghosts)
 
 
 def _nodes(scheme: Scheme, axis: int, most: int, refinement: int) -> int:
     """Return how many nodes stand between two walls, on an interval that refining leaves alone."""
-    return (min(most, scheme.grid.points[axis]) - 1) * refinement + 1
+    return (min(most, scheme.domain.points[axis]) - 1) * refinement + 1
 
 
 def _extreme(points: np.ndarray) -> np.ndarray:
@@ -245,7 +250,7 @@ def _blocks(
     groups: Sequence[Group],
     coefficients: np.ndarray,
     spacing: Sequence[float],
-    walls: Sequence[Sequence[tuple[Closure, Closure]]],
+    walls: Sequence[Mapping[int, Pair]],
     refinement: int,
 ) -> np.ndarray:
     """Systems and mixed derivatives: between the walls of each axis, with waves along them.
@@ -253,7 +258,7 @@ def _blocks(
     Where several axes have walls there are modes in the corners too, found in a small box.
     """
     size = coefficients.shape[-1]
-    walled = [a for a, periodic in enumerate(scheme.is_periodic) if not periodic]
+    walled = [a for a, periodic in enumerate(scheme.domain.wraps) if not periodic]
     most = max(8, min(NUM_NODES, 160 // size))
     boxes: list[tuple[tuple[int, ...], int]] = [((axis,), most) for axis in walled]
     if len(walled) > 1 and refinement == 1:
@@ -264,7 +269,7 @@ def _blocks(
         nodes = {a: _nodes(scheme, a, most, refinement) for a in axes}
         made += [
             _in_box(groups, coefficients, spacing, walls, nodes, theta)
-            for theta in _waves_along(scheme.grid.dimension, axes)
+            for theta in _waves_along(scheme.domain.dimension, axes)
         ]
     return np.concatenate(made)
 
@@ -284,7 +289,7 @@ def _in_box(
     groups: Sequence[Group],
     coefficients: np.ndarray,
     spacing: Sequence[float],
-    walls: Sequence[Sequence[tuple[Closure, Closure]]],
+    walls: Sequence[Mapping[int, Pair]],
     nodes: Mapping[int, int],
     theta: Mapping[int, float],
 ) -> np.ndarray:
@@ -326,7 +331,7 @@ def _in_box(
     return eigenvalues(matrix.reshape(size * count, size * count)[np.ix_(rows, rows)])
 
 
-def _shift(step: int, walls: tuple[Closure, Closure], nodes: int) -> np.ndarray:
+def _shift(step: int, walls: Pair, nodes: int) -> np.ndarray:
     """Return the matrix that takes u to u shifted by some nodes, ghost nodes put in.
 
     Ghost nodes of corners are those of one axis after the other: products of these matrices.
@@ -345,9 +350,7 @@ def _shift(step: int, walls: tuple[Closure, Closure], nodes: int) -> np.ndarray:
     return made
 
 
-def _between_walls(
-    along: Mapping[int, float], walls: tuple[Closure, Closure], nodes: int
-) -> np.ndarray:
+def _between_walls(along: Mapping[int, float], walls: Pair, nodes: int) -> np.ndarray:
     """Return the eigenvalues of one component on a line of nodes between two walls.
 
     Args:

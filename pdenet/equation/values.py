@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any  # values are numbers, arrays of NumPy or torch, or SymPy expressions
 
 import numpy as np
@@ -30,12 +30,15 @@ class Values:
         tensors: for each coefficient an array of its shape, float64 or, where entries are
             expressions in coordinates, object; a shape longer by the grid's means varying entries.
         sizes: an integer for each symbolic size.
+        walls: the value of each boundary condition that has one, by (field, axis, end): a number,
+            an array or a tensor over the side, or an expression in canonical symbols.
     """
 
     system: System
     numbers: Mapping[str, Any]
     tensors: Mapping[str, Any]
     sizes: Mapping[str, int]
+    walls: Mapping[tuple[str, int, int], Any] = field(default_factory=dict)
 
     def size(self, expr: sp.Expr) -> int:
         """Return a size as an integer."""

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from pdenet.backends.torch_arrays import absolute_matrix
-from pdenet.discrete import ghosts
 from pdenet.discrete.advection import AbsoluteMatrix
 from pdenet.discrete.lowering import Lowered
 from pdenet.discrete.scheme import DT, SPACING, Scheme
@@ -297,9 +296,9 @@ class _Derived:
 def _nodes(scheme: Scheme) -> dict[str, np.ndarray]:
     """Return the nodes of each axis, and with one more at both ends."""
     made = {}
-    for axis, name in enumerate(scheme.grid.axes):
-        made[name] = ghosts.extended_nodes(scheme, axis, 0)
-        made[f"{name}_extended"] = ghosts.extended_nodes(scheme, axis, 1)
+    for axis, name in enumerate(scheme.domain.axes):
+        made[name] = scheme.domain.along(axis)
+        made[f"{name}_extended"] = scheme.domain.along(axis, 1)
     return made
 
 

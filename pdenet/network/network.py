@@ -120,7 +120,6 @@ class Network(nn.Module):
         bound = bound_values(pde.system, grid, boundary, values)
         scheme, stability_of = settled_scheme(bound, grid, boundary, space, stepper, mode)
         dt = settled_dt(scheme, bound, given, mode, stability_of)
-        scheme = scheme.with_dt(dt)
         lowered = lower(scheme, bound, names)
         if trainable is True:
             names = {*lowered.symbols, *lowered.coefficients, STENCILS}

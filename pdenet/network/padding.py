@@ -18,7 +18,7 @@ from torch import nn
 from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.backends.torch_arrays import TorchArrays
 from pdenet.discrete import environment, ghosts
-from pdenet.discrete.closure import Closure
+from pdenet.discrete.closure import Closure, Rule, Wrap
 from pdenet.discrete.ghosts import Side
 from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.sides import Walls, prescribed_sides, rate_in_time
@@ -36,22 +36,20 @@ class Padding(nn.Module):
 
     Args:
         scheme: the scheme, whose closures are carried out; it is not kept.
-        values: the values of its parameters.
+        values: the values of its parameters and walls.
         dtype: float32 or float64.
     """
 
     def __init__(self, scheme: Scheme, values: Values, dtype: torch.dtype) -> None:
         super().__init__()
         self.width = scheme.width
-        self.is_periodic = scheme.is_periodic
-        self.shape = scheme.grid.shape
-        self.closures: dict[str, tuple[tuple[Closure, Closure], ...]] = {
-            name: tuple((_bare(low), _bare(high)) for low, high in pairs)
-            for name, pairs in scheme.closures.items()
-        }
+        self.is_periodic = scheme.domain.wraps
+        self.shape = scheme.domain.shape
+        self.closures = dict(scheme.closures)
         self.sides = {name: prescribed_sides(scheme, name) for name in scheme.closures}
-        scheme = replace(scheme, closures=_numbers(scheme.closures))
-        walls = Walls(scheme, NumpyArrays(np.dtype(np.float64)))
+        # A network has its own tensors.
+        given = {key: as_numpy(v) if is_tensor(v) else v for key, v in values.walls.items()}
+        walls = Walls(scheme, replace(values, walls=given), NumpyArrays(np.dtype(np.float64)))
         walls.prepare(environment.constants(scheme, values))
         builder = _Builder(scheme, walls, dtype)
         for name, pairs in scheme.closures.items():
@@ -59,7 +57,7 @@ class Padding(nn.Module):
             walls.impose(name, np.zeros((1, *self.shape)), 0.0)
             for axis, pair in enumerate(pairs):
                 for end, one in enumerate(pair):
-                    if not one.wraps:
+                    if isinstance(one, Rule):
                         builder.add(name, axis, end, one)
             builder.add_corners(name, self.sides[name])
         self.numbers = builder.numbers
@@ -72,7 +70,7 @@ class Padding(nn.Module):
     def rules(self) -> list[object]:
         """All that decides what is prescribed where, but for the tensors."""
         ghosts_of = {
-            name: [[(c.wraps, c.ghosts, c.sources, c.fixed) for c in pair] for pair in pairs]
+            name: [[_written(c) for c in pair] for pair in pairs]
             for name, pairs in self.closures.items()
         }
         live = {key: value.expr for key, value in self.live.items()}
@@ -176,17 +174,20 @@ class _Builder:
         self.nodes: dict[str, torch.Tensor] = {}
         self.corners: dict[str, dict[Side, str]] = {}
 
-    def add(self, name: str, axis: int, end: int, one: Closure) -> None:
-        value = one.value
+    def add(self, name: str, axis: int, end: int, one: Rule) -> None:
+        if (name, axis, end) not in self.walls.given:  # nothing is prescribed, which is 0
+            self.numbers[name, axis, end] = 0.0
+            return
+        value = self.walls.given[name, axis, end]
         # Fixed values may be read with ghost nodes along the axes before, and without.
         paddings = {axis, 0} if one.fixed else {axis}
-        if isinstance(value, sp.Expr) and symbol_names(value) - set(self.scheme.grid.axes):
+        if isinstance(value, sp.Expr) and symbol_names(value) - set(self.scheme.domain.axes):
             self.live["value", name, axis, end] = Expression(value)
             rate = rate_in_time(value)
             if rate is not None:
                 self.live["rate", name, axis, end] = Expression(rate)
             for padded in paddings:
-                places = ghosts.side_coordinates(self.scheme, axis, end, padded)
+                places = self.scheme.domain.side(axis, end, self.scheme.width[:padded])
                 for coordinate, at in places.items():
                     self.nodes[f"{coordinate}_{axis}_{end}_{padded}"] = self._tensor(at)
             return
@@ -205,7 +206,7 @@ class _Builder:
             return
         arrays = NumpyArrays(np.dtype(np.float64))
         values = {s: self.walls.value(name, *s, 0.0, 0) for s in sides}
-        made = ghosts.with_corner_means(values, self.scheme.grid.shape, arrays)
+        made = ghosts.with_corner_means(values, self.scheme.domain.shape, arrays)
         self.corners[name] = {}
         for (axis, end), value in made.items():
             label = f"{_label(name, axis, end, 0)}_corners"
@@ -220,20 +221,8 @@ def _label(name: str, axis: int, end: int, axes_padded: int) -> str:
     return f"{name}_{axis}_{ENDS[end]}_{axes_padded}"
 
 
-def _numbers(
-    closures: Mapping[str, tuple[tuple[Closure, Closure], ...]],
-) -> dict[str, tuple[tuple[Closure, Closure], ...]]:
-    """Return closures whose values that are tensors are arrays: a network has its own tensors."""
-
-    def number(one: Closure) -> Closure:
-        return replace(one, value=as_numpy(one.value)) if is_tensor(one.value) else one
-
-    return {
-        name: tuple((number(low), number(high)) for low, high in pairs)
-        for name, pairs in closures.items()
-    }
-
-
-def _bare(one: Closure) -> Closure:
-    """Return a closure without its value, which is a tensor of the network."""
-    return replace(one, value=0.0)
+def _written(one: Closure) -> tuple[object, ...]:
+    """Return a closure as it enters the fingerprint of saved weights, which must not change."""
+    if isinstance(one, Wrap):
+        return True, (), (), False
+    return False, one.ghosts, one.sources, one.fixed

@@ -18,9 +18,8 @@ import scipy.linalg
 
 from pdenet.discrete import environment
 from pdenet.discrete.boundary import Boundary, Periodic
+from pdenet.discrete.domain import Domain
 from pdenet.discrete.grid import Grid
-from pdenet.discrete.scheme import Scheme
-from pdenet.discrete.steppers import stepper
 from pdenet.equation.functions import evaluate, symbol_names
 from pdenet.equation.linear import LinearForm, linear_form
 from pdenet.equation.pde import PDE
@@ -91,14 +90,14 @@ def exact_periodic(
             f"expected a grid with the axes {', '.join(pde.axes)} of the equation, got {grid}; "
             "give one interval an axis"
         )
-    place = _place(bound, grid)
-    state = read_initial(place, bound, initial, np.dtype(np.float64))
-    source = _source(place, bound, form)
+    domain = Domain.of(grid, Boundary(**dict.fromkeys(grid.axes, Periodic())))
+    state = read_initial(domain, bound, initial, np.dtype(np.float64))
+    source = _source(domain, bound, form)
     moments = _times(times)
     space = tuple(range(1, 1 + grid.dimension))
     # û and f̂ with the wave vectors in one row, shape (wave, component, 1).
     spectra = [_columns(np.fft.rfftn(a, axes=space)) for a in (state, source)]
-    waves = _wave_numbers(grid, place.spacing)
+    waves = _wave_numbers(grid, domain.spacing)
     result = np.empty((len(moments), *state.shape))
     for frame, moment in enumerate(moments):
         if moment == 0:
@@ -208,25 +207,10 @@ def _exponentials(exponent: np.ndarray, has_source: bool) -> tuple[np.ndarray, n
     return made[:, :size, :size], made[:, :size, size:]
 
 
-def _place(bound: Values, grid: Grid) -> Scheme:
-    """Return a scheme without stencils, which says where: what initial states and names ask for."""
-    return Scheme(
-        system=bound.system,
-        grid=grid,
-        boundary=Boundary(**dict.fromkeys(grid.axes, Periodic())),
-        space="exact",
-        stepper=stepper("euler"),
-        equations=(),
-        closures={},
-        conditions={},
-        width=(),
-    )
-
-
-def _source(place: Scheme, bound: Values, form: LinearForm) -> np.ndarray:
+def _source(domain: Domain, bound: Values, form: LinearForm) -> np.ndarray:
     """Return f at the nodes, shape (component, *space)."""
-    made = np.zeros((len(bound.components), *place.grid.shape))
-    known = {**environment.constants(place, bound), **environment.coordinates(place, 0.0)}
+    made = np.zeros((len(bound.components), *domain.shape))
+    known = {**environment.parameters(domain, bound), **environment.coordinates(domain, 0.0)}
     for weights, expression in form.sources:
         if TIME in symbol_names(expression):
             raise EquationError(
@@ -234,7 +218,7 @@ def _source(place: Scheme, bound: Values, form: LinearForm) -> np.ndarray:
                 "use a solver, pde.to_solver(...), for this equation"
             )
         with np.errstate(all="ignore"):  # what is not finite is reported below, with its place
-            amount = np.broadcast_to(evaluate(expression, known), place.grid.shape)
+            amount = np.broadcast_to(evaluate(expression, known), domain.shape)
         made[weights != 0] += np.multiply.outer(weights[weights != 0], amount)
     bad = np.argwhere(~np.isfinite(made))
     if len(bad):

@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 
 from pdenet.discrete import environment
-from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.domain import Domain
 from pdenet.equation.functions import evaluate, to_canonical
 from pdenet.equation.names import key_name
 from pdenet.equation.values import Values, as_numpy, is_tensor
@@ -18,13 +18,13 @@ from pdenet.errors import EquationError, InitialStateError, suggest
 
 
 def read_initial(
-    scheme: Scheme, values: Values, initial: Any, dtype: np.dtype[Any], t: float = 0.0
+    domain: Domain, values: Values, initial: Any, dtype: np.dtype[Any], t: float = 0.0
 ) -> np.ndarray:
     """Return the state that a user's `initial` describes.
 
     Args:
-        scheme: the scheme, for its grid and fields.
-        values: the values of parameters, which expressions may hold.
+        domain: where.
+        values: the system, and the values of parameters, which expressions may hold.
         initial: an expression or a number for an equation of one field; a sequence of them in the
             order of the fields; a mapping from fields to expressions, numbers or arrays; or one
             array `(component, *space)`. Fields of second order in time start at rest where only u
@@ -39,8 +39,8 @@ def read_initial(
         InitialStateError: a field is missing or unknown, a shape or dtype does not fit, or a value
             is not finite.
     """
-    system = scheme.system
-    shape = (len(values.components), *scheme.grid.shape)
+    system = values.system
+    shape = (len(values.components), *domain.shape)
     written = system.written
     if hasattr(initial, "__array_interface__") and not isinstance(initial, np.ndarray):
         initial = np.asarray(initial)  # an image of Pillow's, say
@@ -84,7 +84,7 @@ def read_initial(
             )
         parts = {written[0]: initial}
     state = np.zeros(shape, dtype=np.float64)
-    known = {**environment.constants(scheme, values), **environment.coordinates(scheme, t)}
+    known = {**environment.parameters(domain, values), **environment.coordinates(domain, t)}
     for name, part in parts.items():
         place = values.slices[name]
         state[place] = _field(name, part, known, (place.stop - place.start, *shape[1:]))
@@ -140,8 +140,7 @@ def _field(name: str, part: Any, known: Mapping[str, Any], shape: tuple[int, ...
         return np.full(shape, float(part))
     if isinstance(part, sp.Expr):
         try:
-            names = sorted(n for n in known if not n.startswith("_"))
-            expr = to_canonical(part, f"the initial state of {name!r}", names)
+            expr = to_canonical(part, f"the initial state of {name!r}", sorted(known))
         except EquationError as error:
             raise InitialStateError(str(error)) from error
         with np.errstate(all="ignore"):

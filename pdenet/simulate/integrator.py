@@ -37,7 +37,7 @@ class Integrator:
     """Steps a scheme through time.
 
     Args:
-        scheme: the scheme, whose dt is settled here.
+        scheme: the scheme.
         values: the values of its parameters.
         arrays: the back end.
         dtype: the dtype of states, as NumPy names it.
@@ -71,9 +71,7 @@ class Integrator:
         self.components = values.components
         self.is_torch = not isinstance(arrays, NumpyArrays)
         self.dt = dt if self.adapts else self.settled_dt(None, 0.0)
-        if self.dt is not None:
-            self.scheme = scheme.with_dt(self.dt)
-        self.program = Program(self.scheme, values, arrays)
+        self.program = Program(scheme, values, arrays)
 
     @cached_property
     def stability(self) -> stable.Stability:
@@ -100,7 +98,7 @@ class Integrator:
                 "the bound of this equation depends on the state; got none; give bound(state)"
             )
         array = as_numpy(state)
-        if array.ndim == self.scheme.grid.dimension + 1:
+        if array.ndim == self.scheme.domain.dimension + 1:
             return self.stability.bound(array, t), array
         return min(((self.stability.bound(one, t), one) for one in array), key=lambda b: b[0].dt)
 
@@ -155,7 +153,7 @@ class Integrator:
 
     def initial_state(self, initial: Any, start: float = 0.0) -> np.ndarray:
         """Return the state that `initial` describes; see `pdenet.Solver.initial_state`."""
-        state = read_initial(self.scheme, self.values, initial, self.dtype, start)
+        state = read_initial(self.scheme.domain, self.values, initial, self.dtype, start)
         self.program.prepare()
         made = self.program.impose(self.arrays.copy(self.arrays.asarray(state)), start)
         return np.array(as_numpy(made))
@@ -245,13 +243,13 @@ class Integrator:
 
     def _raise_if_not_finite(self, made: Array, before: Array, time: float, step: int) -> None:
         array = as_numpy(self._unbatched(made))
-        batched = array.ndim > self.scheme.grid.dimension + 1
+        batched = array.ndim > self.scheme.domain.dimension + 1
         bad = np.argwhere(~np.isfinite(array))
         if not len(bad):
             return  # the sum overflowed, the state did not
         place = tuple(int(k) for k in bad[0])
         component, cell = (place[1], place[2:]) if batched else (place[0], place[1:])
-        where = self.scheme.grid.place(cell, self.scheme.boundary)
+        where = self.scheme.domain.place(cell)
         field = self.components[component]
         raise BlowUpError(
             f"the state stays finite in a stable run; got {array[place]} for {field!r} at cell "
@@ -265,7 +263,7 @@ class Integrator:
         )
 
     def _checked_state(self, state: Array) -> Array:
-        shape = (len(self.components), *self.scheme.grid.shape)
+        shape = (len(self.components), *self.scheme.domain.shape)
         found = tuple(getattr(state, "shape", ()))
         batch = self.is_torch and len(found) == len(shape) + 1
         if found[batch:] != shape:
@@ -289,14 +287,14 @@ class Integrator:
 
     def _batched(self, state: Array) -> Array:
         """Return a state with its component axis first."""
-        return state if state.ndim == self.scheme.grid.dimension + 1 else state.movedim(0, 1)
+        return state if state.ndim == self.scheme.domain.dimension + 1 else state.movedim(0, 1)
 
     def _unbatched(self, state: Array) -> Array:
-        return state if state.ndim == self.scheme.grid.dimension + 1 else state.movedim(1, 0)
+        return state if state.ndim == self.scheme.domain.dimension + 1 else state.movedim(1, 0)
 
     def check_memory(self, copies: int, what: str) -> None:
         """Refuse what would not fit into this machine's memory; see `check_memory`."""
-        check_memory(self.values, self.scheme.grid, self.dtype, copies, what)
+        check_memory(self.values, self.scheme.domain.grid, self.dtype, copies, what)
 
 
 def check_memory(values: Values, grid: Grid, dtype: np.dtype[Any], copies: int, what: str) -> None:

@@ -38,9 +38,9 @@ class Program:
         self.scheme = scheme
         self.values = values
         self.arrays = arrays
-        self.dimension = scheme.grid.dimension
+        self.dimension = scheme.domain.dimension
         self.slices = values.slices
-        self.walls = Walls(scheme, arrays)
+        self.walls = Walls(scheme, values, arrays)
         velocities = frozenset(scheme.system.rates.values())
         self._turns = (frozenset(self.slices) - velocities, velocities)
         self._groups = [summation_groups(terms) for terms in scheme.equations]
@@ -53,7 +53,7 @@ class Program:
         if hasattr(self, "_numbers") and not self.arrays.has_gradients(self.values):
             return
         numbers, self._tensors = self.arrays.parameters(self.scheme, self.values)
-        coordinates = environment.coordinates(self.scheme, 0.0)
+        coordinates = environment.coordinates(self.scheme.domain, 0.0)
         del coordinates[TIME]
         self._numbers = numbers
         self._coordinates = {k: self.arrays.asarray(v) for k, v in coordinates.items()}
@@ -196,7 +196,7 @@ class _Moment:
         flux = self._multiply(flux, kept, [(a, i or "") for a, i in parts], output)
         if not _ndim(flux) or flux.shape[place] == 1:
             return 0.0 * flux, output  # the divergence of a constant flux
-        h = program.scheme.spacing[axis]
+        h = program.scheme.domain.spacing[axis]
         return (cut(flux, place, 1, None) - cut(flux, place, 0, -1)) * (1.0 / h), output
 
     def _product(
@@ -260,7 +260,7 @@ class _Moment:
         key = ("entries", name)
         if key in program._static:
             return program._static[key]
-        shape = program.scheme.grid.shape
+        shape = program.scheme.domain.shape
         rows = [
             program.arrays.broadcast(program.arrays.asarray(self._evaluate(e)), shape)
             for e in tensor.flat
@@ -286,13 +286,13 @@ class _Moment:
                 window = []
                 for axis in range(len(offset)):
                     start = scheme.width[axis] + offset[axis]
-                    stop = start + scheme.grid.points[axis]
+                    stop = start + scheme.domain.points[axis]
                     if axis == extended:
                         start, stop = start - 1, stop + (0 if at_face else 1)
                     window.append(slice(start, stop))
                 return padded[(..., *reversed(window))]
 
-            self._differences[key] = apply(stencil, shifted, stencil.scale(scheme.spacing))
+            self._differences[key] = apply(stencil, shifted, stencil.scale(scheme.domain.spacing))
         return self._differences[key]
 
     def _pad(self, name: str) -> Array:
@@ -334,7 +334,7 @@ class _Moment:
         if name == DT.name:
             return self.dt
         if name in program._coordinates:
-            if extended is not None and program.scheme.grid.axes[extended] == name:
+            if extended is not None and program.scheme.domain.axes[extended] == name:
                 return program.walls.extended_nodes(extended, 1)
             return program._coordinates[name]
         value = program._numbers[name]

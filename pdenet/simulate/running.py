@@ -78,8 +78,9 @@ def run(
     if save is None:
         solver.check_memory(len(times) + 4, f"{len(times)} frames")
     attributes = _attributes(solver, origin, begin, every, until)
-    grid = solver.scheme.grid
-    layout = (solver.components, grid.axes, grid.nodes(solver.scheme.boundary))
+    domain = solver.scheme.domain
+    nodes = tuple(domain.nodes(axis) for axis in range(domain.dimension))
+    layout = (solver.components, domain.axes, nodes)
     if save is None:
         frames = np.empty((len(times), *state.shape), dtype=solver.dtype)
         for k, (_, frame) in enumerate(_frames(solver, origin.name, state, times, every, progress)):
@@ -236,7 +237,7 @@ def fingerprint(solver: Integrator) -> str:
     """Return a short hash of all that decides a step, so that a run goes on only as itself."""
     parts: list[object] = [
         solver.values.system.equations,
-        repr(solver.scheme.grid),
+        repr(solver.scheme.domain.grid),
         solver.scheme.stepper,
         solver.scheme.space,
         solver.dtype,
@@ -247,9 +248,9 @@ def fingerprint(solver: Integrator) -> str:
     for name, value in sorted({**solver.values.numbers, **solver.values.tensors}.items()):
         parts += [name, _bytes(as_numpy(value))]
     for name, pairs in sorted(solver.scheme.conditions.items()):
-        for pair in pairs:
-            for condition in pair:
-                value = getattr(condition, "value", 0.0)
+        for axis, pair in enumerate(pairs):
+            for end, condition in enumerate(pair):
+                value = solver.values.walls.get((name, axis, end), 0.0)
                 shown = str(value) if isinstance(value, sp.Expr) else _bytes(as_numpy(value))
                 a, b = getattr(condition, "a", 0.0), getattr(condition, "b", 0.0)
                 parts += [name, type(condition).__name__, a, b, shown]

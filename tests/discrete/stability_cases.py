@@ -70,15 +70,22 @@ def bound(pde: PDE, spacing: Sequence[float], **options: Any) -> Bound:
 def one_step(pde: PDE, stepped: Stability, dt: float) -> np.ndarray:
     """Return the matrix of one step of the simulator, by stepping unit vectors."""
     scheme = stepped.scheme
+    conditions = scheme.conditions
+    walls = Boundary(
+        **{
+            axis: {name: pairs[k] for name, pairs in conditions.items()}
+            for k, axis in enumerate(scheme.domain.axes)
+        }
+    )
     solver = pde.to_solver(
-        scheme.grid,
-        scheme.boundary,
+        scheme.domain.grid,
+        walls,
         space=scheme.space,
         stepper=scheme.stepper.name,
         dt=dt,
         stability="ignore",
     )
-    shape = (len(solver.components), *scheme.grid.shape)
+    shape = (len(solver.components), *scheme.domain.shape)
     size = int(np.prod(shape))
     columns = [np.asarray(solver.step(row.reshape(shape))).ravel() for row in np.eye(size)]
     return np.stack(columns, axis=1)

@@ -29,7 +29,7 @@ from pdenet.discrete.boundary import (
     boundary_parameters,
     resolve,
 )
-from pdenet.discrete.closure import closure
+from pdenet.discrete.closure import Rule, Wrap, closure
 from pdenet.discrete.grid import Grid
 from pdenet.equation.catalogue import catalogue
 from pdenet.equation.symbols import coordinates
@@ -197,6 +197,14 @@ def test_boundaries_print_as_they_are_written(boundary: Boundary, text: str) -> 
     assert repr(boundary) == text
 
 
+def test_conditions_are_equal_when_their_numbers_and_expressions_are() -> None:
+    values = np.ones(3)
+    assert Dirichlet(0) == Dirichlet(0.0) != Neumann(0)
+    assert Robin(1, 2, sp.sin(t)) == Robin(1, 2, sp.sin(t)) != Robin(1, 3, sp.sin(t))
+    assert Dirichlet(values) == Dirichlet(values) != Dirichlet(values.copy())
+    assert len({Dirichlet(1), Dirichlet(1), Neumann(1), F, Free()}) == 3
+
+
 # Ghost nodes -------------------------------------------------------------------------------------
 
 
@@ -204,6 +212,7 @@ def ghost(
     condition: Any, h: float, width: int, degree: int, values: np.ndarray, g: float
 ) -> list[float]:
     rule = closure(condition, h, width, degree)
+    assert isinstance(rule, Rule)
     return [
         sum(weight * values[m] for m, weight in rule.ghosts[k]) + rule.sources[k] * g
         for k in range(width)
@@ -239,8 +248,9 @@ def test_free_ends_continue_polynomials_of_their_degree(degree: int) -> None:
 
 
 def test_only_dirichlet_nodes_are_prescribed() -> None:
-    fixed = [closure(c, 0.1, 1, 2).fixed for c in (P, D, N, F, Robin(1, 1), ZeroPadding())]
-    assert fixed == [False, True, False, False, False, False]
+    made = [closure(c, 0.1, 1, 2) for c in (D, N, F, Robin(1, 1), ZeroPadding())]
+    assert [isinstance(c, Rule) and c.fixed for c in made] == [True, False, False, False, False]
+    assert closure(P, 0.1, 1, 2) == Wrap()
 
 
 # Corners -----------------------------------------------------------------------------------------

@@ -23,18 +23,18 @@ class Padded(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         system = catalogue.build("heat", dimension=3).system
-        self.scheme = discretise(system, GRID, WALLS, "central2", stepper("euler"))
+        scheme = discretise(system, GRID, WALLS, "central2", stepper("euler"))
+        self.closures, self.width = scheme.closures["u"], scheme.width
 
     def forward(self, field: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         field = field.clone()
         given = {(0, ghosts.LOW): g, (0, ghosts.HIGH): g, (1, ghosts.LOW): 2 * g}
         ghosts.prescribe(field, ghosts.with_corner_means(given, GRID.shape, ARRAYS))
-        closures, width = self.scheme.closures["u"], self.scheme.width
 
         def value(axis: int, end: int) -> torch.Tensor | float:
             return given.get((axis, end), 1.5)
 
-        padded: torch.Tensor = ghosts.pad(field, closures, width, ARRAYS, value)
+        padded: torch.Tensor = ghosts.pad(field, self.closures, self.width, ARRAYS, value)
         return padded
 
 

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 import sympy as sp
 
 from pdenet.discrete import stencils
-from pdenet.discrete.boundary import Boundary, Dirichlet, Free, Periodic
+from pdenet.discrete.boundary import Boundary, Dirichlet, Free, Neumann, Periodic, Robin
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import (
     DT,
@@ -50,6 +53,42 @@ def test_derivatives_become_central_stencils_of_the_accuracy(space: str, accurac
     (terms,) = made(catalogue["heat"], space).equations
     found = {f.stencil for term in terms for f in term.outer.factors}
     assert found == {stencils.central(2, accuracy, axis, 2) for axis in (0, 1)}
+
+
+def test_schemes_are_equal_when_only_values_differ() -> None:
+    """Values are bound where a scheme is carried out: arrays, tensors and numbers are not in it."""
+    heat = catalogue["heat"].system
+    one, other, third = (
+        discretise(heat, GRID, Boundary(x=wall, y=Neumann(0)), "central2", stepper("euler"))
+        for wall in (Dirichlet(np.arange(9.0)), Dirichlet(t * y), Robin(1, 2, 3))
+    )
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one.fingerprint == other.fingerprint
+    assert one != third
+    assert one.fingerprint != third.fingerprint
+
+
+_FINGERPRINT = """
+from tests.discrete.test_scheme import catalogue, made
+print(made(catalogue["eq7"], by="rk4").fingerprint, made(catalogue["rotation"]).fingerprint)
+"""
+
+
+def test_equal_schemes_have_one_fingerprint_in_every_process() -> None:
+    here = (
+        f"{made(catalogue['eq7'], by='rk4').fingerprint} {made(catalogue['rotation']).fingerprint}"
+    )
+    for seed in ("1", "2"):  # of Python's own hashes, which differ from process to process
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        found = subprocess.run(
+            [sys.executable, "-c", _FINGERPRINT],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert found.stdout.split() == here.split()
 
 
 def test_a_scheme_holds_no_array_of_the_grids_size() -> None:

@@ -13,12 +13,12 @@ import numpy as np
 
 from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.arrays import Arrays
-from pdenet.discrete.boundary import Boundary, Robin, boundary_parameters, resolve
+from pdenet.discrete.boundary import Boundary, Robin
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import discretise
+from pdenet.discrete.setup import bound_values
 from pdenet.discrete.steppers import stepper as stepper_named
 from pdenet.equation.pde import PDE
-from pdenet.equation.values import bind
 from pdenet.simulate.integrator import Integrator
 from tests.strategies import Problem
 
@@ -36,8 +36,7 @@ def integrator(
     dtype: str = "float64",
 ) -> Integrator:
     """What `pde.to_solver(…, stability="ignore")` steps with."""
-    conditions = resolve(boundary, pde.system, grid.axes)
-    bound = bind(pde.system, values, boundary_parameters(conditions, grid.axes))
+    bound = bound_values(pde.system, grid, boundary, values)
     scheme = discretise(bound.system, grid, boundary, space, stepper_named(stepper))
     arrays: Arrays = NumpyArrays(np.dtype(dtype))
     if backend == "torch":

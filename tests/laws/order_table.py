@@ -13,10 +13,10 @@ import pdenet as pn
 from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.environment import check_prefactors
 from pdenet.discrete.scheme import ACCURACY, discretise
+from pdenet.discrete.setup import bound_values
 from pdenet.discrete.stability import Stability
 from pdenet.discrete.steppers import STEPPERS, RungeKutta, Splitting
 from pdenet.equation.analysis import term_order
-from pdenet.equation.values import bind
 from pdenet.simulate.integrator import Integrator
 from tests.laws.manufactured import Forced, on_grid, order
 from tests.laws.order_problems import (
@@ -218,9 +218,9 @@ def measure(cell: Cell, is_brief: bool = False) -> Measured:
         dt = until / (steps * ratio)
         run, first = integrator(cell, problem, grid, dt)
         expressions = [e for name in run.scheme.system.field_names for e in solution.exact[name]]
-        exact = on_grid(expressions, grid, run.scheme.boundary, until)
+        exact = on_grid(expressions, grid, run.scheme.domain, until)
         final = run.advance(first, until)
-        errors.append(norm(final - exact, grid, run.scheme.boundary, cell.kind))
+        errors.append(norm(final - exact, grid, run.scheme.domain, cell.kind))
     return Measured(counts, tuple(errors), order(errors, counts))
 
 
@@ -309,7 +309,7 @@ def integrator(
     """Return the integrator of a cell with a time step, and the initial state."""
     solution = solution_of(cell, problem)
     boundary = walls(problem, cell.kind, solution.exact, grid)
-    values = bind(solution.pde.system, solution.values)
+    values = bound_values(solution.pde.system, grid, boundary, solution.values)
     scheme = discretise(values.system, grid, boundary, cell.space, STEPPERS[cell.stepper])
     check_prefactors(scheme, values)
     float64 = np.dtype(np.float64)

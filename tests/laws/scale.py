@@ -12,6 +12,7 @@ from typing import Any  # prefactors are floats or arrays
 import numpy as np
 
 from pdenet.backends.numpy_arrays import NumpyArrays
+from pdenet.discrete.closure import Wrap
 from pdenet.discrete.scheme import SchemeProduct, SchemeTerm, StencilUse
 from pdenet.equation.system import FREE_INDEX
 from pdenet.simulate.integrator import Integrator
@@ -65,7 +66,7 @@ class _Sizes:
             points = field.shape[place]
             if not width:
                 continue
-            if low.wraps:
+            if isinstance(low, Wrap):
                 nodes = [
                     np.take(field, [(k) % points], place) for k in range(-width, points + width)
                 ]
@@ -102,7 +103,9 @@ class _Sizes:
         points = inner.shape[place]
         windows = (np.arange(shift, points - 2 + shift) for shift in range(3))
         reach = np.max([np.take(inner, window, place) for window in windows], axis=0)
-        return self._product(term.outer, free, [(2 * reach / scheme.spacing[term.axis], labels)])
+        return self._product(
+            term.outer, free, [(2 * reach / scheme.domain.spacing[term.axis], labels)]
+        )
 
     def _product(
         self,
@@ -118,7 +121,7 @@ class _Sizes:
             parts.append((np.abs(array), names))
         parts += [(self._factor(f, own), f.index or "") for f in product.factors]
         prefactor = np.abs(self.moment._prefactor(product.prefactor, own))
-        grid = list(self.program.scheme.grid.shape)
+        grid = list(self.program.scheme.domain.shape)
         if own is not None:
             grid[-(own + 1)] += 2
         operands = [np.broadcast_to(prefactor, grid)]
@@ -147,13 +150,13 @@ class _Sizes:
                 moved = np.take(moved, np.clip(nodes, 0, len(nodes) - 1), place)
                 moved = moved * inside.reshape(shape)
             total = total + abs(float(weight)) * moved
-        for axis, points in enumerate(scheme.grid.points):
+        for axis, points in enumerate(scheme.domain.points):
             more = 1 if axis == own else 0
             start = scheme.width[axis] - more
             total = np.take(
                 total, np.arange(start, start + points + 2 * more), total.ndim - 1 - axis
             )
-        total = total * factor.stencil.scale(scheme.spacing)
+        total = total * factor.stencil.scale(scheme.domain.spacing)
         if factor.function is None:
             return total
         # f of a field: its size is that of its values, f being smooth and of slope near 1.

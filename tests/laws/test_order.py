@@ -28,6 +28,7 @@ from tests.laws import manufactured
 from tests.laws.manufactured import T, X, Y, on_grid, order
 from tests.laws.order_page import page
 from tests.laws.order_problems import PROBLEMS, Problem, equation
+from tests.laws.order_problems import walls as walls_of
 from tests.laws.order_table import (
     KINDS,
     SPACES,
@@ -124,7 +125,7 @@ def test_what_is_measured_is_what_the_solver_does_within_its_bound(problem: Prob
     measured, state = integrator(cell, problem, grid, dt)
     solver = solution.pde.to_solver(
         grid,
-        measured.scheme.boundary,
+        walls_of(problem, cell.kind, solution.exact, grid),
         values=solution.values,
         space=cell.space,
         stepper=cell.stepper,

@@ -86,4 +86,4 @@ def test_damped_waves_take_rk4() -> None:
     made = damped.to_solver(GRID, RING)
     assert made.scheme.stepper.name == "rk4"
     assert made.dt is not None
-    assert made.dt > 0.5 * made.scheme.spacing[0]
+    assert made.dt > 0.5 * made.scheme.domain.spacing[0]

@@ -9,6 +9,7 @@ import torch
 
 from pdenet.discrete import stencils
 from pdenet.discrete.boundary import Boundary
+from pdenet.discrete.closure import Closure, Rule
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import ACCURACY, discretise
 from pdenet.discrete.stencils import Stencil
@@ -68,9 +69,13 @@ def matching_space(
             for mine, theirs in zip(one, other, strict=True)
         ]
         # The rule of the first ghost node tells the degree of an extrapolation.
-        if all(a.ghosts[:1] == b.ghosts[:1] for a, b in pairs if a.ghosts and b.ghosts):
+        if all(_first(a) == _first(b) for a, b in pairs if _first(a) and _first(b)):
             return space
     return None
+
+
+def _first(one: Closure) -> tuple[tuple[int, float], ...]:
+    return one.ghosts[0] if isinstance(one, Rule) and one.ghosts else ()
 
 
 def spaces_of(part: Part, axis: int | None, at_face: bool) -> frozenset[str]:

@@ -143,7 +143,7 @@ def _check_mixed(generator: np.ndarray, run: Run) -> None:
     names = run.values.system.field_names
     of = [name for name in names for _ in range(*_length(run.values.slices[name]))]
     for j, k in zip(*np.nonzero(generator), strict=True):
-        mine, other = (conditions(run.scheme.boundary, [of[i]]) for i in (j, k))
+        mine, other = (conditions(run.boundary, [of[i]]) for i in (j, k))
         if list(map(repr, mine)) != list(map(repr, other)):
             raise SymmetryError(
                 f"fields that a symmetry mixes have the same conditions; got {mine} for {of[j]!r} "

@@ -84,7 +84,7 @@ def _rate_signs(run: Run) -> np.ndarray:
 
 def _places(g: AxisMap, run: Run) -> list[np.ndarray]:
     """Return for each axis which node comes to each place, shape (points,)."""
-    grid, boundary = run.scheme.grid, run.scheme.boundary
+    grid, boundary = run.scheme.domain.grid, run.boundary
     nodes = grid.nodes(boundary)
     spacing = grid.spacing(boundary)
     made = []
@@ -125,7 +125,7 @@ def _places(g: AxisMap, run: Run) -> list[np.ndarray]:
 def _check_walls(g: AxisMap, mix: np.ndarray, run: Run) -> None:
     """Check that each wall has the conditions of that which comes to its place."""
     names = [f.name for f in run.values.system.fields for _ in range(run.values.num_components(f))]
-    boundary, axes = run.scheme.boundary, run.scheme.grid.axes
+    boundary, axes = run.boundary, run.scheme.domain.axes
     for b, (p, sign) in enumerate(zip(g.permutation, g.signs, strict=True)):
         if boundary.is_periodic(axes[b]):
             continue

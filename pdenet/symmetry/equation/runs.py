@@ -72,11 +72,13 @@ class Run:
 
     Attributes:
         integrator: what takes the steps; it refuses none.
+        boundary: the conditions that it was made with.
         start: the time at which runs begin.
         until: the time at which they end.
     """
 
     integrator: Integrator
+    boundary: Boundary
     start: float
     until: float
 
@@ -127,15 +129,15 @@ class Run:
         )
         scheme = discretise(
             values.system,
-            grid or self.scheme.grid,
-            self.scheme.boundary,
+            grid or self.scheme.domain.grid,
+            self.boundary,
             self.scheme.space,
             self.scheme.stepper,
         )
         made = Integrator(
             scheme, values, self.integrator.arrays, self.integrator.dtype, time * self.dt, "ignore"
         )
-        return Run(made, time * self.start, time * self.until)
+        return Run(made, self.boundary, time * self.start, time * self.until)
 
 
 def fixed_run(
@@ -163,7 +165,7 @@ def fixed_run(
         dt,
         "ignore",
     )
-    return Run(made, start, until)
+    return Run(made, solver.boundary, start, until)
 
 
 def sample_state(solver: Solver) -> np.ndarray:
@@ -208,7 +210,7 @@ def depends_on(run: Run, axis: str) -> bool:
     return any(
         isinstance(value, np.ndarray)
         or (isinstance(value, sp.Expr) and axis in symbol_names(value))
-        for value in map(_value, conditions(run.scheme.boundary, system.field_names))
+        for value in map(_value, conditions(run.boundary, system.field_names))
     )
 
 
@@ -240,7 +242,7 @@ def check_homogeneous(run: Run, what: str) -> None:
     Raises:
         SymmetryError: one does not, so that the boundary breaks the symmetry.
     """
-    for condition in conditions(run.scheme.boundary, run.values.system.field_names):
+    for condition in conditions(run.boundary, run.values.system.field_names):
         if not is_homogeneous(condition):
             raise SymmetryError(
                 f"{what} keeps walls whose values are 0; got {condition}; check it on a "
@@ -254,7 +256,7 @@ def check_periodic(run: Run, axis: str, what: str) -> None:
     Raises:
         SymmetryError: it is not, so that the boundary breaks the symmetry.
     """
-    boundary = run.scheme.boundary
+    boundary = run.boundary
     if not boundary.is_periodic(axis):
         (condition, *_) = conditions(boundary, run.values.system.field_names)
         raise SymmetryError(
