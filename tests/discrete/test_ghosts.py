@@ -7,6 +7,7 @@ import torch
 from pdenet.backends.torch_arrays import TorchArrays
 from pdenet.discrete import ghosts
 from pdenet.discrete.boundary import Boundary, Dirichlet, Free, Neumann, Robin
+from pdenet.discrete.domain import HIGH, LOW
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import discretise
 from pdenet.discrete.steppers import stepper
@@ -28,7 +29,7 @@ class Padded(torch.nn.Module):
 
     def forward(self, field: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         field = field.clone()
-        given = {(0, ghosts.LOW): g, (0, ghosts.HIGH): g, (1, ghosts.LOW): 2 * g}
+        given = {(0, LOW): g, (0, HIGH): g, (1, LOW): 2 * g}
         ghosts.prescribe(field, ghosts.with_corner_means(given, GRID.shape, ARRAYS))
 
         def value(axis: int, end: int) -> torch.Tensor | float:

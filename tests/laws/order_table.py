@@ -11,6 +11,7 @@ import numpy as np
 
 import pdenet as pn
 from pdenet.backends.numpy_arrays import NumpyArrays
+from pdenet.discrete.domain import Domain
 from pdenet.discrete.environment import check_prefactors
 from pdenet.discrete.scheme import ACCURACY, discretise
 from pdenet.discrete.setup import bound_values
@@ -220,7 +221,7 @@ def measure(cell: Cell, is_brief: bool = False) -> Measured:
         expressions = [e for name in run.scheme.system.field_names for e in solution.exact[name]]
         exact = on_grid(expressions, grid, run.scheme.domain, until)
         final = run.advance(first, until)
-        errors.append(norm(final - exact, grid, run.scheme.domain, cell.kind))
+        errors.append(norm(final - exact, run.scheme.domain, cell.kind))
     return Measured(counts, tuple(errors), order(errors, counts))
 
 
@@ -241,14 +242,14 @@ def solution_of(cell: Cell, problem: Problem) -> Forced:
     return solved(problem, cell.kind, is_timed)
 
 
-def norm(error: np.ndarray, grid: pn.Grid, boundary: pn.Boundary, kind: str) -> float:
+def norm(error: np.ndarray, domain: Domain, kind: str) -> float:
     """Return the L2 norm over the box, by the trapezoidal rule.
 
     A plain mean over the nodes would itself change like 1/N, and with it the observed order.
     """
     squares = error**2
-    for axis, h in enumerate(grid.spacing(boundary)):
-        weights = np.full(grid.points[axis], h)
+    for axis, h in enumerate(domain.spacing):
+        weights = np.full(domain.points[axis], h)
         if kind not in ("periodic", "zero_padding"):  # with zero padding the walls are outside
             weights[[0, -1]] = h / 2
         squares = np.tensordot(squares, weights, axes=(-1, 0))  # the last axis left is x, then y

@@ -12,7 +12,7 @@ from typing import Any  # prefactors are floats or arrays
 import numpy as np
 
 from pdenet.backends.numpy_arrays import NumpyArrays
-from pdenet.discrete.closure import Wrap
+from pdenet.discrete.closure import Rule, Wrap
 from pdenet.discrete.scheme import SchemeProduct, SchemeTerm, StencilUse
 from pdenet.equation.system import FREE_INDEX
 from pdenet.simulate.integrator import Integrator
@@ -74,6 +74,7 @@ class _Sizes:
                 continue
             parts = {}
             for end, one in enumerate((low, high)):
+                assert isinstance(one, Rule)
                 for k in range(1, width + 1):
                     ghost = 0.0 * np.take(field, [0], place)
                     for m, weight in one.ghosts[k - 1]:

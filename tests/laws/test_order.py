@@ -20,6 +20,7 @@ import sympy as sp
 import pdenet as pn
 from pdenet.discrete import boundary as conditions
 from pdenet.discrete import scheme
+from pdenet.discrete.domain import Domain
 from pdenet.discrete.steppers import STEPPERS
 from pdenet.equation.values import bind
 from pdenet.errors import SchemeError, StabilityError
@@ -227,7 +228,7 @@ def _observed(
         expressions = [e for name in solved.fields for e in full[name]]
         final = solver.advance(on_grid(expressions, grid, boundary, 0.0), until)
         error = final - on_grid(expressions, grid, boundary, until)
-        errors.append(norm(error, grid, boundary, kind))
+        errors.append(norm(error, Domain.of(grid, boundary), kind))
     return order(errors, counts)
 
 
