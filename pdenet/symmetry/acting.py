@@ -77,26 +77,17 @@ class Change:
         return made
 
 
-def acted(
-    array: np.ndarray,
-    name: str,
-    axes: Sequence[int],
-    rule: Rule,
-    changes: Mapping[str, Change],
-    is_norm: bool = False,
-) -> np.ndarray:
+def acted(array: np.ndarray, name: str, rule: Rule, changes: Mapping[str, Change]) -> np.ndarray:
     """Return a coefficient in the new unknowns.
 
     Args:
-        array: the coefficient, float64.
+        array: the coefficient, float64, an axis for each index; others behind stay.
         name: its name in the rule.
-        axes: for each of its indices, in order, the axis.
         rule: how coefficients change.
         changes: by field; fields that are not there do not change.
-        is_norm: whether it is the numbers of a norm.
     """
-    for place, axis in enumerate(axes):
-        slot = Slot(name, place, is_norm)
+    for axis in range(array.ndim):
+        slot = Slot(name, axis)
         if slot in rule.variances:
             field, sign = rule.variances[slot]
             if field in changes:

@@ -3,28 +3,9 @@
 from __future__ import annotations
 
 import math
-import numbers
 
+from pdenet.checks import check_count, is_number
 from pdenet.errors import SymmetryError
-
-
-def whole(name: str, value: object, least: int, example: str) -> int:
-    """Return a whole number.
-
-    Args:
-        name: what it is called.
-        value: what was given.
-        least: the smallest that makes sense.
-        example: what to write instead.
-
-    Raises:
-        SymmetryError: it is none, such as 2.0 or True, or less.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise SymmetryError(
-            f"{name} is a whole number, {least} or more; got {value!r}; write {example}"
-        )
-    return int(value)
 
 
 def pair(name: str, value: object, example: str) -> tuple[int, int]:
@@ -38,7 +19,9 @@ def pair(name: str, value: object, example: str) -> tuple[int, int]:
         raise SymmetryError(
             f"{name} is one number of pixels or (y, x); got {value!r}; write {example}"
         )
-    return whole(name, given[0], 1, example), whole(name, given[1], 1, example)
+    hint = f"write {example}"
+    y, x = (check_count(name, one, 1, SymmetryError, hint) for one in given)
+    return y, x
 
 
 def between(name: str, value: object, low: float, high: float, example: str) -> float:
@@ -47,9 +30,7 @@ def between(name: str, value: object, low: float, high: float, example: str) -> 
     Raises:
         SymmetryError: it is none.
     """
-    made = math.nan
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        made = float(value)
+    made = float(value) if is_number(value) else math.nan
     if not low <= made < high:
         above = f" and less than {high:g}" if math.isfinite(high) else ", finite"
         raise SymmetryError(

@@ -24,8 +24,10 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TypeVar
 
+from scipy.cluster.hierarchy import DisjointSet
+
 from pdenet.symmetry.groups import GENERAL, Group
-from pdenet.symmetry.linear_systems import solution, solution_mod_2
+from pdenet.symmetry.linear_systems import solution
 
 Node = TypeVar("Node", bound=Hashable)
 
@@ -43,7 +45,7 @@ class Slot:
 
     coefficient: str
     place: int
-    is_norm: bool = False
+    is_norm: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -255,11 +257,11 @@ def _joined(
     nodes: Iterable[Node], meetings: Iterable[Sequence[Node]]
 ) -> tuple[frozenset[Node], ...]:
     """Return the classes of what meets, directly or through others."""
-    classes: dict[Node, frozenset[Node]] = {node: frozenset((node,)) for node in nodes}
+    classes = DisjointSet(nodes)
     for met in meetings:
-        merged: frozenset[Node] = frozenset().union(*(classes[node] for node in met))
-        classes |= dict.fromkeys(merged, merged)
-    return tuple(dict.fromkeys(classes.values()))
+        for other in met[1:]:
+            classes.merge(met[0], other)
+    return tuple(map(frozenset, classes.subsets()))
 
 
 def _meeting(names: Sequence[str], letters: Sequence[Letter]) -> list[frozenset[str]]:
@@ -388,14 +390,16 @@ class _Scaled:
         held = sorted({slot for letter in mine for slot in letter.held})
         # Exponents that are 0: one equation each.
         self.zeros = [[int(slot == h) for slot in self.slots] for h in held]
-        sizes = [self._sizes(name) for name in sorted(fields)]
-        signs = [self._signs(name) for name in sorted(fields)]
+        sizes, signs = (
+            [self._absorbing(name, of_signs) for name in sorted(fields)]
+            for of_signs in (False, True)
+        )
         has_sizes, has_signs = (all(s is not None for s in found) for found in (sizes, signs))
         for name, size, sign in zip(sorted(fields), sizes, signs, strict=True):
             for slot in self.slots:
                 self.exponents[slot, name] = Exponent(
                     size[slot] if has_sizes and size is not None else Fraction(0),
-                    sign[slot] if has_signs and sign is not None else 0,
+                    int(sign[slot]) if has_signs and sign is not None else 0,
                 )
         scales = {
             (True, True): "any", (True, False): "positive",
@@ -404,39 +408,25 @@ class _Scaled:
         shape = "diagonal" if any(letter.fixed for letter in mine) else "monomial"
         self.group = Group(shape, scales, common=has_sizes)
 
-    def _sizes(self, name: str) -> dict[Slot, Fraction] | None:
-        """Return exponents of |d| that absorb it, None where there are none."""
-        rows, wanted = [], []
+    def _absorbing(self, name: str, of_signs: bool) -> dict[Slot, Fraction] | None:
+        """Return exponents of |d|, or modulo 2 of its sign, that absorb it; None for none."""
+        rows, wanted = [*self.zeros], [0] * len(self.zeros)
         for letter in self.mine:
             total = -1 if letter.free == name else 0
             for use in (use for use in letter.uses if use.field == name):
-                if use.power is None:
-                    self.why = f"a function in {letter.text} does not pass a factor on"
+                if use.parity == 0 if of_signs else use.power is None:
+                    if not of_signs:
+                        self.why = f"a function in {letter.text} does not pass a factor on"
                     return None
-                total += use.power
+                total += int(use.parity == -1) if of_signs else use.power or 0
             rows.append([letter.slots.count(slot) for slot in self.slots])
             wanted.append(total)
-        found = solution(rows + self.zeros, wanted + [0] * len(self.zeros), len(self.slots))
-        if found is None:
+        found = solution(rows, wanted, len(self.slots), modulo_2=of_signs)
+        if found is None and not of_signs:
             self.why = (
                 "no power of a factor of a component can be moved into the coefficients of all "
                 "terms alike"
             )
-            return None
-        return dict(zip(self.slots, found, strict=True))
-
-    def _signs(self, name: str) -> dict[Slot, int] | None:
-        """Return exponents modulo 2 that absorb a sign, None where there are none."""
-        rows, wanted = [], []
-        for letter in self.mine:
-            total = -1 if letter.free == name else 0
-            for use in (use for use in letter.uses if use.field == name):
-                if use.parity == 0:
-                    return None
-                total += use.parity == -1
-            rows.append([letter.slots.count(slot) % 2 for slot in self.slots])
-            wanted.append(total % 2)
-        found = solution_mod_2(rows + self.zeros, wanted + [0] * len(self.zeros), len(self.slots))
         return None if found is None else dict(zip(self.slots, found, strict=True))
 
 

@@ -29,6 +29,7 @@ from pdenet.network.convnet.opening import Opening, normalised, opening_key, ope
 from pdenet.network.convnet.options import check_pictures
 from pdenet.network.convnet.projection import Projection
 from pdenet.network.convnet.relaxation import Relaxation, check_count
+from pdenet.network.convnet.slots import LayerSlots, slots_of
 from pdenet.network.convnet.widening import widen
 from pdenet.network.convnet.widths import Widths, carries_free_index
 from pdenet.network.expression import Expression
@@ -307,6 +308,10 @@ class PDEBlock(nn.Module):
     def draw(self, path: str | Path | None = None) -> Figure:
         """Draw the operations from left to right; see `drawing.draw_block`."""
         return draw_block(self, path)
+
+    def slots(self) -> tuple[LayerSlots, ...]:
+        """Return what the indices of each layer stand on, as data; see `slots.LayerSlots`."""
+        return slots_of(self)
 
     # -- what layers ask for; see `products.Context` -----------------------------------------------
 

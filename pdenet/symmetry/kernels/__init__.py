@@ -4,7 +4,6 @@ Alsallakh, Wroge, Miglani & Kokhlikyan (2025), "On Symmetries in Convolutional W
 arXiv 2503.19215.
 """
 
-from pdenet.symmetry.kernels.chance import Chance
 from pdenet.symmetry.kernels.consistency import (
     Consistency,
     Images,
@@ -16,7 +15,7 @@ from pdenet.symmetry.kernels.mean import MeanKernel, MeanKernels, mean_kernels
 from pdenet.symmetry.kernels.page import KernelReport, page
 from pdenet.symmetry.kernels.plots import plot_mean_kernels, plot_symmetry_by_depth
 from pdenet.symmetry.kernels.report import report
-from pdenet.symmetry.kernels.table import LayerSymmetry, SymmetryTable, symmetry_table
+from pdenet.symmetry.kernels.table import Chance, LayerSymmetry, SymmetryTable, symmetry_table
 from pdenet.symmetry.kernels.uneven import PaddingUse, UnevenPadding, uneven_padding
 
 __all__ = [

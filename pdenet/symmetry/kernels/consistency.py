@@ -20,8 +20,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from pdenet.checks import check_count
 from pdenet.errors import SymmetryError
-from pdenet.symmetry.arguments import pair, whole
+from pdenet.symmetry.arguments import pair
 from pdenet.symmetry.kernels.running import evaluating, home
 
 Images = Tensor | Iterable[Any] | Dataset[Any]
@@ -168,7 +169,7 @@ def shift_views(
     crop: int | tuple[int, int], of: int | tuple[int, int] | None, seed: int
 ) -> tuple[str, Views]:
     """Return a name, and the function that gives two crops of each picture of a batch."""
-    generator = np.random.default_rng(whole("seed", seed, 0, "seed=0"))
+    generator = np.random.default_rng(check_count("seed", seed, 0, SymmetryError, "write seed=0"))
     height, width = pair("crop", crop, "crop=224")
     size = None if of is None else pair("of", of, "of=256, or None for pictures as they are")
 
@@ -212,7 +213,7 @@ def agreements(
     level: float = 0.95,
 ) -> list[Consistency]:
     """Return several kinds of consistency, each batch being read once."""
-    batch_size = whole("batch_size", batch_size, 1, "batch_size=64")
+    batch_size = check_count("batch_size", batch_size, 1, SymmetryError, "write batch_size=64")
     if not isinstance(level, float) or not 0.0 < level < 1.0:
         raise SymmetryError(f"level is a number between 0 and 1; got {level!r}; write 0.95")
     device, dtype = home(model)
@@ -241,7 +242,7 @@ def agreements(
 
 def batches(images: Images, batch_size: int) -> Iterator[Tensor]:
     """Go through pictures batch by batch, without their labels."""
-    batch_size = whole("batch_size", batch_size, 1, "batch_size=64")
+    batch_size = check_count("batch_size", batch_size, 1, SymmetryError, "write batch_size=64")
     if isinstance(images, Tensor):
         yield from images.split(batch_size)
         return

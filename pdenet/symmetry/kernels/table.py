@@ -1,4 +1,13 @@
-"""Symmetry table: the scores of all layers, each beside what chance would give."""
+"""Symmetry table: the scores of all layers, each beside what chance would give.
+
+Two hypotheses that a score is held against:
+
+- *Gaussian*: the entries of the mean kernel are independent and normal, of one variance. That is
+  exactly so for newly drawn normal weights, and nearly so for any weights drawn independently,
+  whose mean is a sum of many.
+- *arrangement*: the entries are those of the kernel itself, in random order. A kernel of nearly
+  equal entries has a score near 1 whatever their order; here it is compared with its like.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +16,58 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any  # rows for JSON
 
 import numpy as np
 from torch import nn
 
+from pdenet.checks import check_count
 from pdenet.errors import SymmetryError
-from pdenet.symmetry.arguments import whole
-from pdenet.symmetry.kernels.chance import Chance, arrangement_chance, gaussian_chance
 from pdenet.symmetry.kernels.dihedral import SINGLE, checked_group, elements, exists, scores
 from pdenet.symmetry.kernels.mean import MeanKernel, MeanKernels, mean_kernels
+
+_TIE = 1e-9
+"""Scores nearer than that are equal: rounding moves them by some 1e-15, √ of it near S = 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chance:
+    """The scores of kernels drawn at random.
+
+    Attributes:
+        draws: ascending, shape `(draw,)`.
+    """
+
+    draws: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """The expected score."""
+        return float(self.draws.mean())
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of a score."""
+        return float(self.draws.std())
+
+    def quantile(self, share: float) -> float:
+        """Return the score that a share of the kernels stays below."""
+        return float(np.quantile(self.draws, share))
+
+    def p_value(self, score: float) -> float:
+        """Return the probability of a score at least as high, (1 + count)/(1 + draws).
+
+        The 1 keeps a test exact with finitely many draws; no p is below 1/(1 + draws).
+        """
+        if not np.isfinite(score):
+            return float("nan")
+        count = len(self.draws) - np.searchsorted(self.draws, score - _TIE)
+        return float(1 + count) / (1 + len(self.draws))
+
+    def z_score(self, score: float) -> float:
+        """Return how many standard deviations a score is above its expectation."""
+        return (score - self.mean) / self.deviation if self.deviation > _TIE else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,12 +198,7 @@ class SymmetryTable:
             layer, each = row.layer, row.by_symmetry
             kernel = "×".join(map(str, layer.kernel.shape))
             stride = "×".join(map(str, layer.stride))
-            singles = (
-                "horizontal_flip",
-                "vertical_flip",
-                "rotation_180",
-                "rotation_90",
-            )
+            singles = ("horizontal_flip", "vertical_flip", "rotation_180", "rotation_90")
             lines.append(
                 f"{layer.name:<{width}}  {kernel:>6}  {stride:>6}  {row.score:5.3f}  "
                 f"{row.chance.mean:6.3f}  {row.z_score:5.1f}  {row.p_value:6.4f}  "
@@ -173,8 +219,7 @@ def symmetry_table(
     """Return the symmetry scores of a model's mean kernels, and whether they are evidence.
 
     A high score alone says little: over D4 a 3×3 kernel of random numbers has S = 0.48 on the
-    average. So each is held against random kernels, and against its own entries in another order;
-    see `chance`.
+    average. So each is held against random kernels, and against its own entries in another order.
 
     Args:
         model: any module, or its mean kernels.
@@ -192,9 +237,8 @@ def symmetry_table(
         >>> table.scores.shape, table.group
         ((1,), 'D4')
     """
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise SymmetryError(f"draws is a positive whole number; got {draws!r}; write 10_000")
-    whole("seed", seed, 0, "seed=0")
+    check_count("draws", draws, 1, SymmetryError, "write 10_000")
+    check_count("seed", seed, 0, SymmetryError, "write seed=0")
     checked_group(group)
     found = model if isinstance(model, MeanKernels) else mean_kernels(model)
     rows = tuple(_row(layer, group, count_identity, draws, seed) for layer in found)
@@ -223,3 +267,33 @@ def _row(
         chance.p_value(score),
         orders.p_value(score) if math.isfinite(score) else math.nan,
     )
+
+
+@lru_cache(maxsize=64)
+def gaussian_chance(
+    shape: tuple[int, int], names: tuple[str, ...], draws: int, seed: int
+) -> Chance:
+    """Return the scores of kernels of independent normal entries.
+
+    Args:
+        shape: of the kernels, `(y, x)`.
+        names: the symmetries.
+        draws: the number of kernels.
+        seed: of their generator.
+    """
+    kernels = np.random.default_rng(seed).normal(size=(draws, *shape))
+    return Chance(np.sort(scores(kernels, names)))
+
+
+def arrangement_chance(kernel: np.ndarray, names: tuple[str, ...], draws: int, seed: int) -> Chance:
+    """Return the scores of a kernel's own entries in random order.
+
+    Args:
+        kernel: shape `(y, x)`, float64, not 0.
+        names: the symmetries.
+        draws: the number of orders.
+        seed: of their generator.
+    """
+    rows = np.broadcast_to(kernel.ravel(), (draws, kernel.size))
+    mixed = np.random.default_rng(seed).permuted(rows, axis=1)
+    return Chance(np.sort(scores(mixed.reshape(draws, *kernel.shape), names)))

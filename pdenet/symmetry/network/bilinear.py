@@ -20,10 +20,9 @@ from pdenet.equation.system import FREE_INDEX
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.directions import Directions
-from pdenet.network.convnet.divergence import DirectionDivergence
 from pdenet.network.convnet.fusing import is_norm
-from pdenet.network.layers import StackedTerms
-from pdenet.network.products import STACK, StackedProduct, Tensors, WeightStack
+from pdenet.network.convnet.slots import LayerSlots, ProductSlots
+from pdenet.network.products import STACK, Tensors
 
 # Letters that stand on the block's result and on the fields; canonical indices stop before these.
 _ROW, _DERIVED, _PLAIN = "xyz"
@@ -85,7 +84,7 @@ def parts(block: PDEBlock) -> list[Part]:
             "channels; take a block within a stage"
         )
     tensors = block.tensors()
-    return [_part(block, layer, tensors) for layer in block.layers[0]]
+    return [_part(block, layer, tensors) for layer in block.slots()]
 
 
 def caveats(block: PDEBlock, found: list[Part]) -> tuple[str, ...]:
@@ -108,34 +107,31 @@ def _refuse(what: str) -> SymmetryError:
     )
 
 
-def _part(block: PDEBlock, layer: StackedTerms, tensors: Tensors) -> Part:
-    product = layer.product
-    inner = _nodes(layer)
-    for made in (product, *([] if inner is None else [inner])):
-        if made.maps:
-            raise _refuse("a coefficient that varies with the place")
-        if any(f.function is not None for f in made.factors):
-            raise _refuse("a function of u")
-    factors = [*product.factors, *([] if inner is None else inner.factors)]
-    names = [f.letters.replace(STACK, "") for f in factors]
-    marks = [f.kernels != (None,) for f in factors]
-    derived = "".join(c for c, mark in zip(names, marks, strict=True) if mark)
-    plain = "".join(c for c, mark in zip(names, marks, strict=True) if not mark)
-    operands = _operands(block, product, tensors)
-    if inner is not None:
-        if product.factors or derived or len(plain) != 2:
-            raise _refuse(f"the flux of {len(names)} factors, {len(derived)} of them derivatives")
-        operands += _operands(block, inner, tensors)
+def _part(block: PDEBlock, layer: LayerSlots, tensors: Tensors) -> Part:
+    flux = layer.flux
+    if flux is not None and any(one.bank is not None for one in flux.nodes.fields):
+        raise _refuse("a derivative of a derivative")
+    parts = [layer.product, *([] if flux is None else [flux.nodes])]
+    if any(block.products[part.product].maps for part in parts):
+        raise _refuse("a coefficient that varies with the place")
+    fields = [one for part in parts for one in part.fields]
+    if any(one.function is not None for one in fields):
+        raise _refuse("a function of u")
+    derived = "".join(one.letter for one in fields if one.bank is not None)
+    plain = "".join(one.letter for one in fields if one.bank is None)
+    if flux is not None:
+        if layer.product.fields or len(plain) != 2:
+            raise _refuse(f"the flux of {len(fields)} factors, {len(derived)} of them derivatives")
         kind, slots = "divergence", _DERIVED + _PLAIN
     elif len(derived) == 1 and len(plain) <= 1:
         kind, slots = ("advective" if plain else "linear"), _DERIVED + _PLAIN[: len(plain)]
     else:
         raise _refuse(f"{len(derived)} derivatives and {len(plain)} other factors")
+    operands = [pair for part in parts for pair in _operands(block, part, tensors)]
     weights = tuple((a, w) for a, w in operands if a.replace(STACK, ""))
     # The identity ties a component of u to its letter, which may be the free index, as in Eq. (5).
     one = torch.eye(block.in_channels, dtype=operands[0][1].dtype, device=operands[0][1].device)
-    order = derived + plain
-    ties = [(a + b, one) for a, b in zip(order, slots, strict=True)]
+    ties = [(a + b, one) for a, b in zip(derived + plain, slots, strict=True)]
     if not any(STACK in letters for letters, _ in operands):
         operands.append((STACK, one.new_ones(1)))
     every = [*operands, (FREE_INDEX + _ROW, one), *ties]
@@ -145,28 +141,13 @@ def _part(block: PDEBlock, layer: StackedTerms, tensors: Tensors) -> Part:
     return Part(kind, weights, derived, plain, tuple(value for _, value in every), equation)
 
 
-def _nodes(layer: StackedTerms) -> StackedProduct | None:
-    """Return the product under a divergence, None where there is no divergence."""
-    if not layer.divergences:
-        return None
-    (divergence,) = layer.divergences
-    assert isinstance(divergence, DirectionDivergence)
-    if divergence.faces:
-        raise _refuse("a derivative of a derivative")
-    return divergence.nodes
-
-
 def _operands(
-    block: PDEBlock, product: StackedProduct, tensors: Tensors
+    block: PDEBlock, part: ProductSlots, tensors: Tensors
 ) -> list[tuple[str, torch.Tensor]]:
-    """Return a product's numbers, put into its first coefficient, and its coefficients."""
-    made = [(_letters(block, w), tensors.stacks[w]) for w in product.weights]
+    """Return a product's numbers and its coefficients, with the letters of their axes."""
+    letters, product = block.coefficients.letters, block.products[part.product]
+    made = [(letters[w.stack], tensors.stacks[w.stack]) for w in part.weights]
     if product.is_one:
         return made
     scales = product.scales(tensors.numbers, tensors.environment)
-    letters = STACK if len(product.products) > 1 else ""
-    return [(letters, scales if letters else scales[0]), *made]
-
-
-def _letters(block: PDEBlock, weights: WeightStack) -> str:
-    return block.coefficients.letters[weights]
+    return [(STACK, scales) if len(scales) > 1 else ("", scales[0]), *made]

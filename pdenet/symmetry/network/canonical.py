@@ -15,8 +15,9 @@ new network's closing ones are, fix nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -27,12 +28,18 @@ from pdenet.network.convnet.copies import copied
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.network.convnet.unit_rows import write_out
 from pdenet.symmetry.groups import Group
-from pdenet.symmetry.network.forms import triangulate
-from pdenet.symmetry.network.gauge import matrix_of
+from pdenet.symmetry.indices import Exponent
+from pdenet.symmetry.network.gauge import matrix_of, triangulate
 from pdenet.symmetry.network.group import stage_group
 from pdenet.symmetry.network.places import places, shape_of
-from pdenet.symmetry.network.slices import Slices, slices_of
-from pdenet.symmetry.network.stages import check_classifier, check_stages, rule_of
+from pdenet.symmetry.network.stages import (
+    check_classifier,
+    check_stages,
+    label,
+    rule_of,
+    stage_of,
+    state_of,
+)
 from pdenet.symmetry.network.transform import transforms
 
 TIE = 1e3
@@ -121,7 +128,7 @@ def canonical_matrix(model: Classifier, stage: int, ties: list[str]) -> np.ndarr
         return matrix_of(table[rows], shape, sign)
     (group,) = stage_group(model, stage).evaluation.values()
     ties += _shared_factors(model, stage)
-    slices = slices_of(model, stage, moved_by_others(model, stage))
+    slices = _slices_of(model, stage, moved_by_others(model, stage))
     return _monomial(slices, group, n, stage, ties, _eps(model))
 
 
@@ -225,8 +232,61 @@ def moved_by_others(model: Classifier, stage: int) -> set[str]:
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class _Slices:
+    """The slices of one tensor along one index.
+
+    Under u_π(j) = d_j v_j the slice at π(j) of a coefficient comes to j, times a power of d_j. What
+    its other indices do is left to functions of a slice that no permutation of its entries changes.
+
+    Attributes:
+        name: the coefficient.
+        exponent: what a factor d of a component does to its slice.
+        table: float64, shape `(component, entries)`.
+    """
+
+    name: str
+    exponent: Exponent
+    table: np.ndarray
+
+
+def _slices_of(model: Classifier, stage: int, others: Collection[str]) -> list[_Slices]:
+    """Return the tensors of a stage whose slices only its own factors change, longest slices first.
+
+    Args:
+        model: a classifier.
+        stage: a stage on which generalised permutations act.
+        others: names of coefficients that are left out: those that other stages move.
+    """
+    rule, reading = rule_of(model, stage)
+    (field,), _ = state_of(stage_of(model, stage))
+    name = label(stage, field)
+    places: dict[str, dict[int, Exponent]] = {}
+    for (slot, own), exponent in rule.exponents.items():
+        if own == name:
+            places.setdefault(slot.coefficient, {})[slot.place] = exponent
+    # Where blocks admit GL(n) or O(n) and what stands around them does not.
+    size = rule.groups[name].shape == "general"
+    for slot, (own, sign) in rule.variances.items():
+        if own == name:
+            exponent = Exponent(Fraction(sign if size else 0), 1)
+            places.setdefault(slot.coefficient, {})[slot.place] = exponent
+    made = []
+    for coefficient, exponents in sorted(places.items()):
+        if coefficient in others or coefficient in reading.ends:
+            continue
+        for axis, exponent in exponents.items():
+            if any(e for place, e in exponents.items() if place != axis):
+                continue
+            for holder in reading.holders[coefficient]:
+                values = holder.read().double().cpu().movedim(axis, 0)
+                table = values.reshape(len(values), -1).numpy()
+                made.append(_Slices(coefficient, exponent, table))
+    return sorted(made, key=lambda one: -one.table.shape[1])
+
+
 def _monomial(
-    slices: Sequence[Slices], group: Group, n: int, stage: int, ties: list[str], eps: float
+    slices: Sequence[_Slices], group: Group, n: int, stage: int, ties: list[str], eps: float
 ) -> np.ndarray:
     """Return u_π(j) = d_j v_j with d by norms and sums of cubes, π by sums of fourth powers."""
     scales = np.ones(n)

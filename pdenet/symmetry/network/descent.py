@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from pdenet.checks import check_choice
+from pdenet.checks import check_choice, check_count
 from pdenet.errors import SymmetryError
 from pdenet.symmetry.network.places import Act, Place
 
@@ -80,8 +80,7 @@ def descend(
         SymmetryError: an argument makes no sense.
     """
     check_choice("objective", objective, OBJECTIVES, SymmetryError)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise SymmetryError(f"steps is a number of steps; got {steps!r}; write 300")
+    check_count("steps", steps, 0, SymmetryError, "write 300")
     measured = _Objective(places, objective, shapes)
     matrices = {
         stage: torch.eye(n, dtype=torch.float64)

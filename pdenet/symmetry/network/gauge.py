@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
+import torch
 
 from pdenet.errors import SymmetryError
+from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.unit_rows import UnitRows, openings_with_unit_rows
@@ -155,3 +157,29 @@ def removable(model: Classifier, stage: int, rows: Sequence[int] = ()) -> dict[s
                 if place is not None and place.holder.read().numel() == tensor.numel():
                     made[place.name] = UnitRows(number, k, label, tuple(rows))
     return made
+
+
+@torch.no_grad()
+def triangulate(model: Classifier, stages: Sequence[int]) -> None:
+    """Replace the factors of quadratic forms at some stages by upper triangular ones, in place.
+
+    |L u|² is |Q L u|² for orthogonal Q: L is free up to rotations from the left. Of L = Q R the R
+    is triangular, with n(n − 1)/2 zeros, and with a positive diagonal unique. The function stays,
+    up to rounding; a factor that is triangular already stays exactly.
+
+    Args:
+        model: a classifier.
+        stages: numbers of stages, from 1; to the last belongs the activation behind it.
+    """
+    modules = [m for number in stages for m in stage_of(model, number).activations]
+    if len(model.stages) in stages:
+        modules.append(model.final)
+    for module in modules:
+        if not isinstance(module, Radial) or module.factor is None:
+            continue
+        factor = module.factor.double().cpu().numpy()
+        if np.array_equal(factor, np.triu(factor)) and (np.diag(factor) > 0).all():
+            continue
+        _, root = np.linalg.qr(factor)
+        r = root * np.where(np.diag(root) < 0, -1.0, 1.0)[:, None]
+        module.factor.copy_(torch.from_numpy(r).to(module.factor))

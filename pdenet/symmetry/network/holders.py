@@ -6,7 +6,6 @@ statistics. A holder gives one slot's tensor with an axis for each index, and ta
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 
 from pdenet.network.convnet.directions import Directions
-from pdenet.network.convnet.fusing import Shift, is_norm
+from pdenet.network.convnet.fusing import is_norm
 from pdenet.symmetry.acting import Change
 from pdenet.symmetry.indices import Use
 
@@ -81,17 +80,17 @@ def grouped_holder(entries: Callable[[], Sequence[torch.Tensor]], place: int, wi
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """A norm, or the kernels of a bank, whose channels are the components of fields.
+    """Directions whose channels are the components of fields: norms, and kernels of each channel.
 
     Attributes:
-        module: a batch norm, a shift, or directions with what belongs to them.
+        bank: the directions.
         shape: the channels, as an array with an axis for each index and what else there is.
         axis: the axis of the index.
         uses: the fields that make its input, with their powers; none where it is only moved.
         field: one field that has the index.
     """
 
-    module: nn.Module
+    bank: Directions
     shape: tuple[int, ...]
     axis: int
     uses: tuple[Use, ...]
@@ -100,52 +99,35 @@ class Channels:
     @property
     def divides(self) -> bool:
         """Tell whether it divides by the spread of an input that takes factors."""
-        norm = self.module.norm if isinstance(self.module, Directions) else self.module
-        return bool(self.uses) and is_norm(norm)
+        return bool(self.uses) and is_norm(self.bank.norm)
 
+    @torch.no_grad()
     def change(self, changes: dict[str, Change]) -> None:
         """Move the channels, and let them undo the factors that their input now has.
 
         Of x = s x′ a batch norm becomes one that gives in evaluation mode, for x′, what it gave for
         x; its statistics are those of x′. In training mode it does so up to its ε.
         """
-        order = self._flat(changes[self.field].parts[0])
-        scale = np.ones(len(changes[self.field].parts[0]))
+        order, _ = changes[self.field].parts
+        places = np.arange(int(np.prod(self.shape))).reshape(self.shape)
+        flat = torch.from_numpy(np.take(places, order, axis=self.axis).reshape(-1))
+        scale = np.ones(len(order))
         for use in self.uses:
             numbers = changes[use.field].parts[1]
             power = 0 if use.power is None else use.power
             scale = scale * np.abs(numbers) ** power
             scale = scale * (np.sign(numbers) if use.parity == -1 else 1.0)
-        factors = torch.from_numpy(self._spread(scale))
-        with torch.no_grad():
-            self._move(torch.from_numpy(order), factors)
-
-    def _move(self, order: torch.Tensor, factors: torch.Tensor) -> None:
-        module = self.module
-        if isinstance(module, Directions):
-            if module.constrained is None and module.weight.shape[0] == len(order):
-                _permute(module.weight, order)
-                if module.bias is not None and not is_norm(module.norm):
-                    module.weight.mul_(factors.to(module.weight)[:, None, None, None])
-            if module.bias is not None:
-                _permute(module.bias, order)
-            module = module.norm
-        if isinstance(module, Shift):
-            _permute(module.bias, order)
-            if module.scale is not None:
-                _permute(module.scale, order)
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            _move_norm(module, order, factors)
-
-    def _flat(self, order: np.ndarray) -> np.ndarray:
-        places = np.arange(int(np.prod(self.shape))).reshape(self.shape)
-        return np.take(places, order, axis=self.axis).reshape(-1)
-
-    def _spread(self, values: np.ndarray) -> np.ndarray:
-        shape = [1] * len(self.shape)
-        shape[self.axis] = -1
-        made: np.ndarray = np.broadcast_to(values.reshape(shape), self.shape).reshape(-1).copy()
-        return made
+        wide = np.broadcast_to(scale, (*np.delete(self.shape, self.axis), len(scale)))
+        factors = torch.from_numpy(np.moveaxis(wide, -1, self.axis).reshape(-1).copy())
+        bank = self.bank
+        if bank.constrained is None and bank.weight.shape[0] == len(flat):
+            _permute(bank.weight, flat)
+            if bank.bias is not None and not is_norm(bank.norm):
+                bank.weight.mul_(factors.to(bank.weight)[:, None, None, None])
+        if bank.bias is not None:
+            _permute(bank.bias, flat)
+        if isinstance(bank.norm, nn.modules.batchnorm._BatchNorm):
+            _move_norm(bank.norm, flat, factors)
 
 
 def _move_norm(
@@ -169,34 +151,3 @@ def _move_norm(
 
 def _permute(tensor: torch.Tensor, order: torch.Tensor) -> None:
     tensor.copy_(tensor[order.to(tensor.device)].clone())
-
-
-def attribute_view(
-    module: nn.Module, name: str, rows: slice, shape: tuple[int, ...] = (), axis: int = 0
-) -> Callable[[], torch.Tensor]:
-    """Return what gives rows of a tensor, as an array of some shape with one axis first."""
-
-    def view() -> torch.Tensor:
-        found: torch.Tensor = getattr(module, name)
-        return found[rows].view(shape).movedim(axis, 0) if shape else found[rows]
-
-    return view
-
-
-def block_view(convolution: nn.Conv2d, rows: slice, columns: slice) -> Callable[[], torch.Tensor]:
-    """Return what gives rows and columns of the matrix of a 1×1 convolution."""
-
-    def view() -> torch.Tensor:
-        return convolution.weight[rows, columns, 0, 0]
-
-    return view
-
-
-def bias_view(bank: Directions) -> Callable[[], torch.Tensor]:
-    """Return what gives the bias of directions, shape `(component, direction)`."""
-
-    def view() -> torch.Tensor:
-        assert bank.bias is not None
-        return bank.bias.view(bank.channels, math.prod(bank.bias.shape) // bank.channels)
-
-    return view

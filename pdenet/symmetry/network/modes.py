@@ -18,8 +18,7 @@ from pdenet.errors import SymmetryError
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.products import STACK
 from pdenet.symmetry.network.bilinear import caveats, parts
-from pdenet.symmetry.network.decomposition import Blocks, decomposed
-from pdenet.symmetry.network.eigenvectors import eigenvector_blocks
+from pdenet.symmetry.network.decomposition import Blocks, decomposed, eigenvector_blocks
 from pdenet.symmetry.network.gaps import Gap
 
 # The general method takes O(n⁶): 1 s at 24, a minute at 48.
@@ -151,7 +150,7 @@ def simultaneous_diagonalisation(
         >>> simultaneous_diagonalisation([x]).blocks, simultaneous_diagonalisation([x, y]).blocks
         ((1, 1, 1), (3,))
 
-    Source: see `decomposition`, whose method is taken up to n = 24, and `eigenvectors`, for more.
+    Source: see `decomposition.decomposed`, for n up to 24, and `eigenvector_blocks`, for more.
     """
     array = _checked(matrices)
     if over not in ("real", "complex"):

@@ -7,21 +7,19 @@ and the quadratic forms of activations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from pdenet.errors import SymmetryError
-from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.copies import copied
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.network.group import stage_group
-from pdenet.symmetry.network.holders import Holder, view_holder
-from pdenet.symmetry.network.stages import rule_of, stage_of
+from pdenet.symmetry.network.holders import Holder
+from pdenet.symmetry.network.stages import FORM, rule_of
 
 
 @dataclass(frozen=True)
@@ -155,35 +153,40 @@ def places(model: Classifier, stages: Sequence[int]) -> list[Place]:
     """
     holders: dict[str, list[Holder]] = {}
     acts: dict[str, list[Act]] = {}
-    forms: set[str] = set()
-
-    def put(name: str, holder: Sequence[Holder], act: Act) -> None:
-        holders.setdefault(name, list(holder))
-        acts.setdefault(name, []).append(act)
-
     for number in stages:
         rule, reading = rule_of(model, number)
-        for slot, (_, sign) in sorted(rule.variances.items()):
-            put(slot.coefficient, reading.holders[slot.coefficient], Act(number, slot.place, sign))
-        stage = stage_of(model, number)
-        ends: list[nn.Module] = list(stage.activations)
-        if number == len(model.stages):
-            ends.append(model.final)
-            if isinstance(model.head, nn.Linear):
-                put("the head", [_held(model.head, "weight")], Act(number, 1, 1))
-        for k, module in enumerate(ends, 1):
-            if isinstance(module, Radial) and module.factor is not None:
-                name = f"quadratic form {k} of stage {number}"
-                put(name, [_held(module, "factor")], Act(number, 1, 1))
-                forms.add(name)
-        if number == 1 and model.stem.projection is not None:
-            put("the stem's projection", [_held(model.stem.projection, "weight")], Act(1, 0, -1))
+        ends = {name: k for k, name in enumerate(reading.ends, 1)}  # behind the blocks
+        for slot in sorted(rule.variances, key=lambda s: (ends.get(s.coefficient, 0), s)):
+            _, sign = rule.variances[slot]
+            holders.setdefault(slot.coefficient, reading.holders[slot.coefficient])
+            acts.setdefault(slot.coefficient, []).append(Act(number, slot.place, sign))
     return [
-        Place(name, holder, tuple(acts[name]), name in forms)
+        Place(name, holder, tuple(acts[name]), name.startswith(FORM))
         for name, many in holders.items()
         for holder in many
     ]
 
 
-def _held(module: nn.Module, name: str) -> Holder:
-    return view_holder(lambda: getattr(module, name))
+def slots(model: Classifier, stage: int) -> list[tuple[Callable[[], torch.Tensor], int, int]]:
+    """Return all places where GL(n) acts on a stage of a model whose norms are not in the way.
+
+    Args:
+        model: a classifier, with `norm=False` or its stage folded.
+        stage: the number of the stage, from 1.
+
+    Returns:
+        Triples of a function that gives the tensor, the axis, and +1 where the axis is contracted
+        with u, so that the tensor is multiplied by P, or −1 where it makes u: by P⁻¹.
+
+    Raises:
+        SymmetryError: only generalised permutations act.
+    """
+    rule, _ = rule_of(model, stage)
+    if any(one.shape not in ("general", "orthogonal") for one in rule.groups.values()):
+        reasons = "; ".join(dict.fromkeys(rule.reasons.values()))
+        raise SymmetryError(
+            f"a stage on which GL(n) acts was expected; got stage {stage}, where {reasons}; fold "
+            "its norms, or take another equation"
+        )
+    every = places(model, [stage])
+    return [(place.holder.read, act.axis, act.sign) for place in every for act in place.acts]

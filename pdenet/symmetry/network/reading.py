@@ -1,13 +1,14 @@
 """Reading: the layers of a model's blocks as terms for the index rule, and where their slots are.
 
-What is read are the layers as they are carried out, batch norms, shifts and kernels included, so
-that folded models are read as well.
+What is read is what `PDEBlock.slots` tells, batch norms, shifts and kernels included, so that
+folded models are read as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -15,24 +16,12 @@ from torch import nn
 from pdenet.equation.system import FREE_INDEX
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.directions import Directions
-from pdenet.network.convnet.divergence import DirectionDivergence
-from pdenet.network.convnet.features import bank_name
 from pdenet.network.convnet.fusing import Shift, is_norm
-from pdenet.network.convnet.opening import opening_key
+from pdenet.network.convnet.slots import FluxSlots, LayerSlots, ProductSlots, WeightSlots
 from pdenet.network.convnet.widths import source_name
-from pdenet.network.layers import StackedTerms
-from pdenet.network.products import STACK, FactorStack, StackedProduct
 from pdenet.symmetry.equation.family import function_use
 from pdenet.symmetry.indices import Letter, Slot, Use
-from pdenet.symmetry.network.holders import (
-    Channels,
-    Holder,
-    attribute_view,
-    bias_view,
-    block_view,
-    grouped_holder,
-    view_holder,
-)
+from pdenet.symmetry.network.holders import Channels, Holder, grouped_holder, view_holder
 
 Labels = Mapping[str, str | None]
 """For each field of a block by which name the rule knows it; None where it does not change."""
@@ -40,20 +29,22 @@ Labels = Mapping[str, str | None]
 
 @dataclass
 class Reading:
-    """Terms of some blocks, and what their slots stand for.
+    """Terms of a model, and what their slots stand for.
 
     Attributes:
         terms: the letters of each term.
         holders: for each coefficient's name in the terms the tensors that take what it takes, all
             with the same axes.
-        channels: modules that act channel by channel on letters of fields.
+        channels: directions that act channel by channel on letters of fields.
         labels: names of coefficients by the parameters that hold them: shared ones have one.
+        ends: the names of what stands beside blocks: head, projected stem, quadratic forms.
     """
 
     terms: list[list[Letter]] = field(default_factory=list)
     holders: dict[str, list[Holder]] = field(default_factory=dict)
     channels: list[Channels] = field(default_factory=list)
     labels: dict[tuple[int, str], str] = field(default_factory=dict)
+    ends: list[str] = field(default_factory=list)
 
     def add(self, block: PDEBlock, place: str, given: Labels, made: Labels) -> None:
         """Read a block.
@@ -66,9 +57,15 @@ class Reading:
         """
         _BlockReader(self, block, place, given, made).read()
 
-    def hold(self, name: str, holder: Holder) -> None:
+    def add_end(self, name: str, view: Callable[[], torch.Tensor], letters: list[Letter]) -> None:
+        """Read a matrix that stands beside the blocks."""
+        self.terms.append(letters)
+        self.ends.append(name)
+        self.hold(name, view)
+
+    def hold(self, name: str, *views: Callable[[], torch.Tensor]) -> None:
         """Remember where a coefficient is; once for each of its tensors."""
-        self.holders.setdefault(name, []).append(holder)
+        self.holders.setdefault(name, []).extend(map(view_holder, views))
 
 
 @dataclass
@@ -91,292 +88,199 @@ class _BlockReader:
         self.fields = [info.name for info in block.structure.fields]
 
     def read(self) -> None:
-        for field_, layers in zip(self.fields, self.block.layers, strict=True):
-            for layer in layers:
-                for term in range(len(layer.product.products)):
-                    self._term(field_, layer, term)
+        for layer in self.block.slots():
+            for term in range(layer.num_terms):
+                self._term(layer, term)
         if not self.block.keeps_shape:
             self._projection()
 
     # -- terms -------------------------------------------------------------------------------------
 
-    def _term(self, target: str, layer: StackedTerms, term: int) -> None:
-        letters: dict[str, _Open] = {}
-        self._free(letters, target)
-        product = layer.product
-        self._weights(letters, product, term, layer, target)
-        self._factors(letters, product.factors, product, term)
-        for divergence in layer.divergences:
-            assert isinstance(divergence, DirectionDivergence)
-            self._divergence(letters, divergence, term)
-        self._closing(letters, layer, target)
-        self._emit(letters, self._text(layer, term))
-        if term == 0:
-            self._shift(letters, layer, target)
-        self._biases(letters, product, term, self._text(layer, term))
+    def _term(self, layer: LayerSlots, term: int) -> None:
+        letters: dict[str, _Open] = defaultdict(_Open)
+        text = f"{layer.text(term)} of {self.place}"
+        target = self.made[layer.field]
+        free = letters[FREE_INDEX] = _Open(free=target, fixed=target is None)
+        self._product(letters, layer.product, term, layer)
+        products = [layer.product]
+        if layer.flux is not None:
+            self._flux(letters, layer.flux, term)
+            products.append(layer.flux.nodes)
+        self._openings(letters, products, layer.is_grouped)
+        closed = [
+            Slot(self._coefficient(weight.name(term)), weight.stack.indices.index(FREE_INDEX))
+            for weight in layer.product.weights
+            if weight.is_closed
+        ]
+        norm = None if layer.closing is None else self.block.norms[layer.closing]
+        shift = norm if isinstance(norm, Shift) and norm.scale is None else None
+        if norm is not None and shift is None:
+            free.held += closed
+            self._norm(free, f"the closing norm {layer.closing} of {self.place}", norm, _as_it_is)
+        self._emit(letters, text)
+        if shift is not None and term == 0:
+            # What is left of a folded closing norm, c_i, with what it is multiplied by.
+            name = f"the shift {layer.closing} of {self.place}"
+            rest = [slot for slot in free.slots if slot not in closed]
+            made = replace(free, slots=[Slot(name, 0), *rest], uses=[], held=[])
+            self._emit({FREE_INDEX: made}, f"the shift of {self.place}")
+            self.reading.hold(name, lambda: shift.bias)
+        self._biases(letters, layer.product, text)
 
-    def _free(self, letters: dict[str, _Open], target: str) -> None:
-        free = letters.setdefault(FREE_INDEX, _Open())
-        free.free = self.made[target]
-        free.fixed = self.made[target] is None
-
-    def _weights(
+    def _product(
         self,
         letters: dict[str, _Open],
-        product: StackedProduct,
+        product: ProductSlots,
         term: int,
-        layer: StackedTerms | None = None,
-        target: str = "",
+        layer: LayerSlots | None = None,
     ) -> None:
-        inside = self._opened(product)
-        for k, weights in enumerate(product.weights):
-            name = weights.names[term if len(weights.names) > 1 else 0]
-            label = self._coefficient(name)
-            for place, letter in enumerate(weights.indices):
-                slot = Slot(label, place)
-                entry = letters.setdefault(letter, _Open())
-                if layer is not None and letter == FREE_INDEX and self._is_grouped(layer):
-                    grouped = self._grouped(layer, k, place, target)
-                    entry.slots += grouped
-                    if (k, letter) in inside:
-                        entry.held += grouped
-                    if self.given[target] is None:
-                        continue
-                entry.slots.append(slot)
-                if (k, letter) in inside:
-                    entry.held.append(slot)
-
-    def _factors(
-        self,
-        letters: dict[str, _Open],
-        factors: Sequence[FactorStack],
-        product: StackedProduct,
-        term: int,
-        at_faces: bool = False,
-    ) -> None:
-        for k, factor in enumerate(factors):
-            letter = factor.letters.replace(STACK, "")
-            if not letter:
+        for weight in product.weights:
+            label = self._coefficient(weight.name(term))
+            for place, letter in enumerate(weight.stack.indices):
+                found = [Slot(label, place)]
+                if layer is not None and layer.is_grouped and letter == FREE_INDEX:
+                    alone = found if self.given[layer.field] is not None else []
+                    found = self._grouped(layer, weight, place) + alone
+                letters[letter].slots += found
+                letters[letter].held += found if letter in weight.opened else []
+        for used in product.fields:
+            if not used.letter:
                 continue
-            entry = letters.setdefault(letter, _Open())
-            label = self.given[factor.field]
-            if label is None:
-                entry.fixed = True
+            label_ = self.given[used.field]
+            if label_ is None:
+                letters[used.letter].fixed = True
                 continue
-            function = None
-            if not at_faces:  # there stand derivatives, without functions
-                function = (
-                    product.products[min(term, len(product.products) - 1)].factors[k].function
-                )
-            use = Use(label) if function is None else function_use(label, function)
-            place = factor.places[min(term, len(factor.places) - 1)]
-            if place is not None:
-                bank = self.block.banks.of(bank_name(place[0]))
+            use = Use(label_) if used.function is None else function_use(label_, used.function)
+            if used.bank is not None:
+                bank = self.block.banks.of(used.bank)
                 if _absorbs(bank):
-                    use = Use(label, power=0, parity=1, is_plain=False)
-                elif not bank.is_shared:
-                    use = Use(label, use.power, use.parity, is_plain=False)
-                self._own(bank, (bank.channels, len(bank.names)), 0, (Use(label),), label)
-            entry.uses.append(use)
+                    use = Use(label_, power=0, parity=1, is_plain=False)
+                use = replace(use, is_plain=use.is_plain and bank.is_shared)
+                self._own(bank, (bank.channels, len(bank.names)), 0, (Use(label_),), label_)
+            letters[used.letter].uses.append(use)
 
-    def _divergence(
-        self, letters: dict[str, _Open], divergence: DirectionDivergence, term: int
-    ) -> None:
-        bank = self.block.banks.of(divergence.name)
-        nodes = divergence.nodes
-        inside: dict[str, _Open] = {}
-        self._weights(inside, nodes, min(term, len(nodes.products) - 1))
-        self._factors(inside, nodes.factors, nodes, min(term, len(nodes.products) - 1))
-        self._factors(inside, divergence.faces, nodes, term, at_faces=True)
-        shape = (*divergence.shape, len(bank.names))
-        for axis, letter in enumerate(divergence.index):
-            entry = inside.setdefault(letter, _Open())
-            around = letters.get(letter, _Open())
-            if entry.uses:
-                self._flux_of_fields(entry, bank, shape, axis)
-            elif around.uses:
-                if _absorbs(bank):
-                    entry.held = list(entry.slots)
-                self._own(bank, shape, axis, (), around.uses[0].field)
+    def _flux(self, letters: dict[str, _Open], flux: FluxSlots, term: int) -> None:
+        bank = self.block.banks.of(flux.bank)
+        inside: dict[str, _Open] = defaultdict(_Open)
+        self._product(inside, flux.nodes, term)
+        shape = (*flux.shape, len(bank.names))
+        for axis, letter in enumerate(flux.index):
+            entry, around = inside[letter], letters.get(letter, _Open())
+            uses = tuple(entry.uses)
+            if (uses or around.uses) and _absorbs(bank):
+                entry.held = list(entry.slots)
+                entry.uses = [
+                    Use(u.field, None if u.power is None else 0, abs(u.parity), is_plain=False)
+                    for u in uses
+                ]
+            if uses or around.uses:
+                entry.uses = [
+                    replace(u, is_plain=u.is_plain and bank.is_shared) for u in entry.uses
+                ]
+                self._own(bank, shape, axis, uses, (uses or around.uses)[0].field)
             elif around.free is not None:
-                self._flux_of_outputs(entry, bank, shape, axis, divergence.name)
+                self._flux_of_outputs(entry, bank, shape, axis, f"{flux.bank} of {self.place}")
         for letter, entry in inside.items():
-            known = letters.setdefault(letter, _Open())
+            known = letters[letter]
             known.slots += entry.slots
             known.uses += entry.uses
             known.held += entry.held
             known.fixed |= entry.fixed
-
-    def _flux_of_fields(
-        self, entry: _Open, bank: Directions, shape: tuple[int, ...], axis: int
-    ) -> None:
-        """Read channels of a flux that are components of fields under the derivative."""
-        powers = tuple(entry.uses)
-        if _absorbs(bank):
-            entry.held = list(entry.slots)
-            entry.uses = [
-                Use(u.field, None if u.power is None else 0, abs(u.parity), is_plain=False)
-                for u in entry.uses
-            ]
-        elif not bank.is_shared:
-            entry.uses = [Use(u.field, u.power, u.parity, False) for u in entry.uses]
-        self._own(bank, shape, axis, powers, powers[0].field)
 
     def _flux_of_outputs(
         self, entry: _Open, bank: Directions, shape: tuple[int, ...], axis: int, name: str
     ) -> None:
         """Read channels of a flux that are the components it makes: its norm takes factors."""
         entry.held = list(entry.slots)
-        name = f"{name} of {self.place}"
         if is_norm(bank.norm):
-            self._norm(entry, f"the norm of {name}", bank.norm, slice(None), shape, axis)
+            self._norm(entry, f"the norm of {name}", bank.norm, _component_first(shape, axis))
         if bank.is_shared:
             return
         slot = Slot(f"the kernels of {name}", 0, is_norm=not is_norm(bank.norm))
         entry.slots.append(slot)
-        if not slot.is_norm:
-            entry.held.append(slot)
+        entry.held += [] if slot.is_norm else [slot]
         if slot.coefficient not in self.reading.holders:
-            kernels = (*shape, *bank.weight.shape[1:])
-            view = attribute_view(bank, "weight", slice(None), kernels, axis)
-            self.reading.hold(slot.coefficient, view_holder(view))
+            kernels = _component_first((*shape, *bank.weight.shape[1:]), axis)
+            self.reading.hold(slot.coefficient, lambda: kernels(bank.weight))
             if bank.bias is not None:
-                view = attribute_view(bank, "bias", slice(None), shape, axis)
-                self.reading.hold(slot.coefficient, view_holder(view))
+                biases = _component_first(shape, axis)
+                self.reading.hold(slot.coefficient, lambda: biases(_bias(bank)))
 
     def _own(
         self, bank: Directions, shape: tuple[int, ...], axis: int, uses: tuple[Use, ...], label: str
     ) -> None:
         """Remember a bank whose channels move with a field, once."""
         has_own = not bank.is_shared or is_norm(bank.norm)
-        if has_own and not any(c.module is bank for c in self.reading.channels):
+        if has_own and not any(c.bank is bank for c in self.reading.channels):
             self.reading.channels.append(Channels(bank, shape, axis, uses, label))
 
     # -- norms -------------------------------------------------------------------------------------
 
-    def _opened(self, product: StackedProduct) -> set[tuple[int, str]]:
-        """Return which weights' letters stand inside an opening norm of their own."""
-        found = set()
-        contraction = product.contraction
-        inside = contraction.inside()
-        for opening in self.block.openings.get(product.key, ()):
-            for k, weights in enumerate(product.weights, product.place_of_weights):
-                if k in inside[opening.step]:
-                    for letter in set(opening.letters) & set(weights.indices):
-                        found.add((k - product.place_of_weights, letter))
-        return found
-
-    def _closing(self, letters: dict[str, _Open], layer: StackedTerms, target: str) -> None:
-        """Give the free letter the slot of its closing norm; what stands before is held."""
-        product, key = layer.product, str(layer.product.key)
-        is_grouped = self._is_grouped(layer)
-        self._openings(letters, product, is_grouped)
-        for divergence in layer.divergences:
-            assert isinstance(divergence, DirectionDivergence)
-            self._openings(letters, divergence.nodes, is_grouped)
-        norm = dict(self.block.norms.items()).get(key)
-        if norm is None or (isinstance(norm, Shift) and norm.scale is None):
-            return
-        entry = letters[FREE_INDEX]
-        entry.held += self._inside_closing(layer)
-        self._norm(entry, f"the closing norm {key} of {self.place}", norm, slice(None))
-
     def _openings(
-        self, letters: dict[str, _Open], product: StackedProduct, is_grouped: bool
+        self, letters: dict[str, _Open], products: list[ProductSlots], is_grouped: bool
     ) -> None:
-        """Remember the opening norms whose channels are components of fields."""
-        for opening in self.block.openings.get(product.key, ()):
-            norm = self.block.opening_norms[opening_key(product.key, opening.step)]
-            sizes = product.contraction.sizes
-            shape = tuple(sizes[c] for c in opening.letters)
+        """Read the opening norms whose channels are components of fields, which only move."""
+        for opening in (one for product in products for one in product.openings):
+            norm = self.block.opening_norms[opening.name]
             for axis, letter in enumerate(opening.letters):
                 entry = letters.get(letter, _Open())
-                fields = [use.field for use in entry.uses]
-                fields += [entry.free] if entry.free and not is_grouped else []
-                if fields and not any(c.module is norm for c in self.reading.channels):
-                    self.reading.channels.append(Channels(norm, shape, axis, (), fields[0]))
+                if entry.uses or (entry.free and not is_grouped):
+                    name = f"the opening norm {opening.name} of {self.place}"
+                    shaped = _component_first(opening.shape, axis)
+                    self._norm(entry, name, norm, shaped, takes=False)
 
     def _norm(
         self,
         entry: _Open,
         name: str,
         norm: nn.Module,
-        rows: slice,
-        shape: tuple[int, ...] = (-1,),
-        axis: int = 0,
+        shaped: Callable[[torch.Tensor], torch.Tensor],
+        takes: bool = True,
     ) -> None:
-        """Give a letter the slots of a norm: scale and shift take factors, statistics only move."""
-        statistics = Slot(f"{name}: statistics", 0)
-        entry.slots += [Slot(name, 0, is_norm=True), statistics]
-        entry.held.append(statistics)
+        """Give a letter the slots of a norm: scale and shift take factors, statistics only move.
+
+        Args:
+            entry: the letter.
+            name: of the norm.
+            norm: a batch norm or a shift.
+            shaped: gives its numbers with the component's axis first.
+            takes: whether scale and shift take factors; else they only move, too.
+        """
+        slots = [Slot(name, 0, is_norm=takes), Slot(f"{name}: statistics", 0)]
+        entry.slots += slots
+        entry.held += slots[int(takes) :]
         if name in self.reading.holders:
             return
-        for tensor in ("weight", "bias") if is_norm(norm) else ("scale", "bias"):
-            self.reading.hold(name, view_holder(attribute_view(norm, tensor, rows, shape, axis)))
-        if is_norm(norm):
-            for tensor in ("running_mean", "running_var"):
-                view = attribute_view(norm, tensor, rows, shape, axis)
-                self.reading.hold(statistics.coefficient, view_holder(view))
-
-    def _inside_closing(self, layer: StackedTerms) -> list[Slot]:
-        product = layer.product
-        closing = self.block.closings[product.key]
-        inside = product.contraction.inside()
-        start = product.place_of_weights
-        taken = range(len(product.weights))
-        if closing.step is not None:
-            taken_ = inside[closing.step]
-            weights = [product.weights[k - start] for k in taken_ if k - start in taken]
-        else:
-            weights = product.weights
-        found = []
-        for one in weights:
-            for name in one.names:
-                for place, letter in enumerate(one.indices):
-                    if letter == FREE_INDEX:
-                        found.append(Slot(self._coefficient(name), place))
-        return found
+        tensors: tuple[tuple[str, ...], ...] = (
+            ("weight", "bias"),
+            ("running_mean", "running_var"),
+        )
+        if isinstance(norm, Shift):
+            tensors = (("bias",) if norm.scale is None else ("scale", "bias"), ())
+        for slot, names in zip(slots, tensors, strict=True):
+            views = [lambda one=one: shaped(getattr(norm, one)) for one in names]
+            self.reading.hold(slot.coefficient, *views)
 
     # -- what is added -----------------------------------------------------------------------------
 
-    def _shift(self, letters: dict[str, _Open], layer: StackedTerms, target: str) -> None:
-        """Read what is left of a folded closing norm, c_i, with what it is multiplied by."""
-        key = str(layer.product.key)
-        norm = dict(self.block.norms.items()).get(key)
-        if not isinstance(norm, Shift) or norm.scale is not None:
-            return
-        name = f"the shift {key} of {self.place}"
-        before = set(self._inside_closing(layer))
-        free = letters[FREE_INDEX]
-        rest = [slot for slot in free.slots if slot not in before]
-        made = _Open([Slot(name, 0), *rest], [], [], free.free, free.fixed)
-        self._emit({FREE_INDEX: made}, f"the shift of {self.place}")
-        self.reading.hold(name, view_holder(attribute_view(norm, "bias", slice(None))))
-
-    def _biases(
-        self, letters: dict[str, _Open], product: StackedProduct, term: int, text: str
-    ) -> None:
+    def _biases(self, letters: dict[str, _Open], product: ProductSlots, text: str) -> None:
         """Read what is added to directions whose norm's scale is folded: another factor's place."""
-        for factor in product.factors:
-            place = factor.places[min(term, len(factor.places) - 1)]
-            letter = factor.letters.replace(STACK, "")
-            label = self.given[factor.field]
-            if place is None or not letter or label is None:
+        for used in product.fields:
+            label = self.given[used.field]
+            if used.bank is None or not used.letter or label is None:
                 continue
-            bank = self.block.banks.of(bank_name(place[0]))
+            bank = self.block.banks.of(used.bank)
             if bank.bias is None or _absorbs(bank):
                 continue
-            name = f"what is added to {bank_name(place[0])} of {self.place}"
+            name = f"what is added to {used.bank} of {self.place}"
             if name not in self.reading.holders:
-                self.reading.hold(name, view_holder(bias_view(bank)))
-            replaced = dict(letters)
-            old = letters[letter]
-            uses = [use for use in old.uses if use.field != label] + [
-                use for use in old.uses if use.field == label
-            ][1:]
-            slots = [*old.slots, Slot(name, 0)]
-            replaced[letter] = _Open(slots, uses, old.held, old.free, old.fixed)
-            self._emit(replaced, f"{text} with what is added to ∂{factor.field}")
+                self.reading.hold(name, lambda bank=bank: _bias(bank).view(bank.channels, -1))  # type: ignore[misc]  # a default binds the name
+            old = letters[used.letter]
+            mine = [use for use in old.uses if use.field == label]
+            uses = [use for use in old.uses if use.field != label] + mine[1:]
+            made = replace(old, slots=[*old.slots, Slot(name, 0)], uses=uses)
+            added = {**letters, used.letter: made}
+            self._emit(added, f"{text} with what is added to ∂{used.field}")
 
     # -- skip connections, and sums over groups ----------------------------------------------------
 
@@ -388,42 +292,42 @@ class _BlockReader:
         text = f"the skip connection of {self.place}"
         for k, target in enumerate(self.fields):
             rows = slice(k * out, (k + 1) * out)
-            free, fixed = self.made[target], self.made[target] is None
+            free = _Open(free=self.made[target], fixed=self.made[target] is None)
             if convolution.bias is not None:
                 name = f"the bias of {text} to {target}"
-                self.reading.hold(name, view_holder(attribute_view(convolution, "bias", rows)))
-                self._emit({FREE_INDEX: _Open([Slot(name, 0)], [], [], free, fixed)}, text)
+                self.reading.hold(name, lambda rows=rows: convolution.bias[rows])  # type: ignore[misc]  # likewise
+                self._emit({FREE_INDEX: replace(free, slots=[Slot(name, 0)])}, text)
             for m, source in enumerate(self.fields):
                 name = f"{text} from {source} to {target}"
                 columns = slice(m * into, (m + 1) * into)
-                self.reading.hold(name, view_holder(block_view(convolution, rows, columns)))
-                first = _Open([Slot(name, 0)], [], [], free, fixed)
+                self.reading.hold(
+                    name,
+                    lambda rows=rows, columns=columns: convolution.weight[rows, columns, 0, 0],  # type: ignore[misc]  # likewise
+                )
+                first = replace(free, slots=[Slot(name, 0)], held=[])
                 if is_norm(norm):
                     first.held.append(Slot(name, 0))
-                    self._norm(first, f"the norm of {text} to {target}", norm, rows)
+                    called = f"the norm of {text} to {target}"
+                    self._norm(first, called, norm, lambda tensor, rows=rows: tensor[rows])  # type: ignore[misc]  # likewise
                 label = self.given[source]
                 uses = [] if label is None else [Use(label)]
-                second = _Open([Slot(name, 1)], uses, [], None, label is None)
+                second = _Open([Slot(name, 1)], uses, fixed=label is None)
                 self._emit({FREE_INDEX: first, "j": second}, text)
 
-    def _is_grouped(self, layer: StackedTerms) -> bool:
-        return STACK in layer.output
-
-    def _grouped(self, layer: StackedTerms, k: int, place: int, target: str) -> list[Slot]:
+    def _grouped(self, layer: LayerSlots, weight: WeightSlots, place: int) -> list[Slot]:
         """Return the slot of a coefficient as the outputs of sums over groups see it."""
-        weights = layer.product.weights[k]
-        if self.made[target] is None or len(weights.names) != len(layer.product.products):
+        names = weight.stack.names
+        if self.made[layer.field] is None or len(names) != layer.num_terms:
             return []
-        name = f"the sums over groups of {', '.join(map(source_name, weights.names))}"
-        name += f" of {self.place}"
+        name = f"the sums over groups of {', '.join(map(source_name, names))} of {self.place}"
         if name not in self.reading.holders:
-            coefficients, names = self.block.coefficients, weights.names
+            coefficients = self.block.coefficients
             width = self.block.out_channels // len(self.fields)
 
             def entries() -> list[torch.Tensor]:
                 return [coefficients.entries(one) for one in names]
 
-            self.reading.hold(name, grouped_holder(entries, place, width))
+            self.reading.holders[name] = [grouped_holder(entries, place, width)]
         return [Slot(name, 0)]
 
     # -- names -------------------------------------------------------------------------------------
@@ -436,7 +340,7 @@ class _BlockReader:
             while label in self.reading.holders:
                 label += "′"
             self.reading.labels[key] = label
-            self.reading.hold(label, view_holder(lambda: coefficients.entries(name)))
+            self.reading.hold(label, lambda: coefficients.entries(name))
         return self.reading.labels[key]
 
     def _emit(self, letters: Mapping[str, _Open], text: str) -> None:
@@ -455,32 +359,21 @@ class _BlockReader:
             ]
         )
 
-    def _text(self, layer: StackedTerms, term: int) -> str:
-        """Return a term as mathematics: "A_ij C_jk u_k ∂u_j (stage 2, block 1)"."""
-        words = [_words(layer.product, term)]
-        for divergence in layer.divergences:
-            assert isinstance(divergence, DirectionDivergence)
-            nodes = divergence.nodes
-            inner = [_words(nodes, min(term, len(nodes.products) - 1))]
-            inner += [
-                f"∂{face.field}_{face.letters.replace(STACK, '')}" for face in divergence.faces
-            ]
-            words.append(f"∂({' '.join(inner)})")
-        return f"{' '.join(w for w in words if w)} of {self.place}"
-
-
-def _words(product: StackedProduct, term: int) -> str:
-    words = []
-    for weights in product.weights:
-        name = weights.names[term if len(weights.names) > 1 else 0]
-        words.append(f"{source_name(name)}_{weights.indices}")
-    for factor in product.factors:
-        letter = factor.letters.replace(STACK, "")
-        text = f"{factor.field}_{letter}" if letter else factor.field
-        words.append(text if factor.places[0] is None else f"∂{text}")
-    return " ".join(words)
-
 
 def _absorbs(bank: Directions) -> bool:
     """Tell whether a bank takes factors of its input away: by a norm, or kernels beside a bias."""
     return is_norm(bank.norm) or (bank.bias is not None and not bank.is_shared)
+
+
+def _bias(bank: Directions) -> torch.Tensor:
+    assert bank.bias is not None
+    return bank.bias
+
+
+def _as_it_is(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def _component_first(shape: tuple[int, ...], axis: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what shows channels as an array of some shape with one axis first."""
+    return lambda tensor: tensor.view(shape).movedim(axis, 0)

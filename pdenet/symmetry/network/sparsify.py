@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pdenet.checks import check_count
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.copies import copied
 from pdenet.network.convnet.unit_rows import UnitRows, leave_out
-from pdenet.symmetry.arguments import between, pair, whole
+from pdenet.symmetry.arguments import between, pair
 from pdenet.symmetry.network.counting import Count, count
 from pdenet.symmetry.network.descent import balanced, descend
-from pdenet.symmetry.network.forms import triangulate
-from pdenet.symmetry.network.gauge import choose, entry_of, fix, removable
+from pdenet.symmetry.network.gauge import choose, entry_of, fix, removable, triangulate
 from pdenet.symmetry.network.places import free_stages, opened, places, shape_of
 from pdenet.symmetry.network.pruning import (
     largest_threshold,
@@ -198,8 +198,8 @@ def sparsify(
     """
     check_classifier(model)
     stages = _stages(model, stage)
-    whole("steps", steps, 0, "steps=300")
-    whole("seed", seed, 0, "seed=0")
+    check_count("steps", steps, 0, SymmetryError, "write steps=300")
+    check_count("seed", seed, 0, SymmetryError, "write seed=0")
     between("tolerance", tolerance, 0.0, math.inf, "tolerance=1e-3")
     if threshold is not None:
         between("threshold", threshold, 0.0, 1.0, "1e-3, or None for the largest that is tolerated")
@@ -266,7 +266,9 @@ def _stages(model: Classifier, given: int | Sequence[int] | None) -> tuple[int, 
             )
         return found
     made = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
-    numbers = tuple(whole("stage", number, 1, "stage=2") for number in made)
+    numbers = tuple(
+        check_count("stage", number, 1, SymmetryError, "write stage=2") for number in made
+    )
     if not numbers or len(set(numbers)) < len(numbers):
         raise SymmetryError(f"stage is one or several different stages; got {given!r}; write 2")
     return numbers

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import nn
 
+from pdenet.checks import is_integer
+from pdenet.equation.system import FREE_INDEX
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.stage import Stage
-from pdenet.symmetry.indices import Rule, solve
+from pdenet.symmetry.indices import Letter, Rule, Slot, Use, solve
 from pdenet.symmetry.network.reading import Reading
+
+FORM = "quadratic form"
+"""With what the names of the factors of quadratic forms begin."""
 
 
 def check_classifier(model: object) -> None:
@@ -63,8 +68,7 @@ def check_number(number: object, count: int) -> None:
     Raises:
         SymmetryError: it is none.
     """
-    is_number = isinstance(number, numbers.Integral) and not isinstance(number, bool)
-    if not is_number or number not in range(1, count + 1):
+    if not is_integer(number) or number not in range(1, count + 1):
         raise SymmetryError(
             f"stages are counted from 1 to {count}; got {number!r}; name one of them"
         )
@@ -84,7 +88,7 @@ def label(stage: int, name: str) -> str:
 
 
 def read_stage(model: Classifier, number: int) -> Reading:
-    """Read all blocks that take or make the states of a stage."""
+    """Read all that takes or makes the states of a stage."""
     stage = stage_of(model, number)
     fields, _ = state_of(stage)
     own = {name: label(number, name) for name in fields}
@@ -100,6 +104,7 @@ def read_stage(model: Classifier, number: int) -> Reading:
         assert isinstance(after, PDEBlock)
         _check_rows(after, f"stage {number + 1}, block 1")
         reading.add(after, f"stage {number + 1}, block 1", own, nobody)
+    _read_ends(model, number, reading)
     return reading
 
 
@@ -120,55 +125,42 @@ def rule_of(model: Classifier, number: int) -> tuple[Rule, Reading]:
     return solve(reading.terms, [label(number, name) for name in fields]), reading
 
 
-def slots(model: Classifier, stage: int) -> list[tuple[Callable[[], torch.Tensor], int, int]]:
-    """Return all places where GL(n) acts on a stage of a model whose norms are not in the way.
+def _read_ends(model: Classifier, number: int, reading: Reading) -> None:
+    """Read what takes or makes the states of a stage beside blocks: W u is W_kj u_j.
 
-    Args:
-        model: a classifier, with `norm=False` or its stage folded.
-        stage: the number of the stage, from 1.
-
-    Returns:
-        Triples of a function that gives the tensor, the axis, and +1 where the axis is contracted
-        with u, so that the tensor is multiplied by P, or −1 where it makes u: by P⁻¹.
-
-    Raises:
-        SymmetryError: only generalised permutations act.
+    These are the head, quadratic forms of activations, and the projected stem.
     """
-    rule, reading = rule_of(model, stage)
-    if any(one.shape not in ("general", "orthogonal") for one in rule.groups.values()):
-        reasons = "; ".join(dict.fromkeys(rule.reasons.values()))
-        raise SymmetryError(
-            f"a stage on which GL(n) acts was expected; got stage {stage}, where {reasons}; fold "
-            "its norms, or take another equation"
-        )
-    found = [
-        (holder.read, slot.place, sign)
-        for slot, (_, sign) in sorted(rule.variances.items())
-        for holder in reading.holders[slot.coefficient]
-    ]
-    return found + [(_detached(tensor), axis, sign) for tensor, axis, sign in ends(model, stage)]
-
-
-def ends(model: Classifier, number: int) -> list[tuple[torch.Tensor, int, int]]:
-    """Return what takes P or P⁻¹ beside blocks: projected stem, quadratic forms, head.
-
-    Triples of the tensor, the axis, and +1 for P or −1 for P⁻¹, as `slots` gives them.
-    """
-    made: list[tuple[torch.Tensor, int, int]] = []
-    activations = list(stage_of(model, number).activations)
+    stage = stage_of(model, number)
+    fields, width = state_of(stage)
+    readers: list[tuple[str, nn.Module, str]] = []
+    activations = list(stage.activations)
     if number == len(model.stages):
         activations.append(model.final)
         if isinstance(model.head, nn.Linear):
-            made.append((model.head.weight, 1, +1))
-    made += [
-        (activation.factor, 1, +1)
-        for activation in activations
-        if isinstance(activation, Radial) and activation.factor is not None
-    ]
-    if number == 1 and model.stem.projection is not None:
-        made.append((model.stem.projection.weight, 0, -1))
-    return made
+            readers.append(("the head", model.head, "weight"))
+    for k, activation in enumerate(activations, 1):
+        if isinstance(activation, Radial) and activation.factor is not None:
+            readers.append((f"{FORM} {k} of stage {number}", activation, "factor"))
+    for k, field in enumerate(fields):
+        own, of = label(number, field), f", {field}" if len(fields) > 1 else ""
+        part = slice(k * width, (k + 1) * width)
+        for name, module, tensor in readers:
+            letters = [
+                Letter("j", (Slot(name + of, 1),), (Use(own),)),
+                Letter("k", (Slot(name + of, 0),), (), fixed=True),
+            ]
+            view = partial(_columns, module, tensor, part)
+            reading.add_end(name + of, view, letters)
+        if number == 1 and model.stem.projection is not None:
+            name = f"the stem's projection{of}"
+            letters = [
+                Letter(FREE_INDEX, (Slot(name, 0),), (), own),
+                Letter("j", (Slot(name, 1),), (), fixed=True),
+            ]
+            weight = model.stem.projection.weight
+            reading.add_end(name, partial(weight.__getitem__, part), letters)
 
 
-def _detached(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
-    return tensor.detach
+def _columns(module: nn.Module, name: str, part: slice) -> torch.Tensor:
+    found: torch.Tensor = getattr(module, name)
+    return found[:, part]

@@ -24,15 +24,12 @@ from pdenet.network.convnet.copies import copied
 from pdenet.network.convnet.fusing import is_norm
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.acting import Change, acted, checked, tie_fault
-from pdenet.symmetry.groups import GENERAL, Group
+from pdenet.symmetry.groups import Group
 from pdenet.symmetry.indices import Rule
-from pdenet.symmetry.network.group import stage_groups
-from pdenet.symmetry.network.holders import view_holder
-from pdenet.symmetry.network.limits import Limit
+from pdenet.symmetry.network.group import Limit, stage_groups
 from pdenet.symmetry.network.reading import Reading
 from pdenet.symmetry.network.stages import (
     check_classifier,
-    ends,
     label,
     rule_of,
     stage_of,
@@ -258,30 +255,15 @@ def _act(
         label(number, name): Change(matrix, rule.groups[label(number, name)])
         for name, matrix in blocks.items()
     }
-    axes: dict[str, int] = {}
-    for letter in (letter for term in reading.terms for letter in term):
-        for slot in letter.slots:
-            axes[slot.coefficient] = max(axes.get(slot.coefficient, 0), slot.place + 1)
-    norms = {s.coefficient for t in reading.terms for x in t for s in x.slots if s.is_norm}
     for name, holders in reading.holders.items():
         for holder in holders:
-            holder.change(
-                lambda array, name=name: acted(  # type: ignore[misc]  # a default binds the name
-                    array, name, range(axes.get(name, 0)), rule, changes, name in norms
-                )
-            )
+            holder.change(lambda array, name=name: acted(array, name, rule, changes))  # type: ignore[misc]  # a default binds the name
     if all(change.group.shape in ("monomial", "diagonal") for change in changes.values()):
         for channels in reading.channels:
             if channels.field in changes:
                 channels.change(changes)
-    whole: np.ndarray = scipy.linalg.block_diag(*blocks.values())
-    everywhere = Change(whole, GENERAL)
-    for tensor, axis, sign in ends(model, number):
-        view_holder(tensor.detach).change(
-            lambda array, axis=axis, sign=sign: everywhere.at(array, axis, sign)  # type: ignore[misc]  # likewise
-        )
     if number == 1 and model.stem.projection is None:
-        _move_stem(model, whole)
+        _move_stem(model, scipy.linalg.block_diag(*blocks.values()))
 
 
 def _move_stem(model: Classifier, matrix: np.ndarray) -> None:

@@ -190,13 +190,13 @@ def one_logit() -> nn.Module:
         (lambda: flip_consistency(one_logit(), PICTURES), "two classes or more; got logits of"),
         (lambda: flip_consistency(Sides(), PICTURES, level=1.0), "level is a number between"),
         (lambda: flip_consistency(Sides(), PICTURES, level=math.nan), "level is a number between"),
-        (lambda: flip_consistency(Sides(), PICTURES, batch_size=0), "batch_size is a whole number"),
+        (lambda: flip_consistency(Sides(), PICTURES, batch_size=0), "batch_size is an integer"),
         (lambda: flip_consistency(Sides(), PICTURES, batch_size=2.0), "got 2.0; write batch_size"),  # type: ignore[arg-type]
         (lambda: flip_consistency(Sides(), PICTURES, axis=1), "an axis is"),  # type: ignore[arg-type]
         (lambda: flip_consistency(Sides(), PICTURES, axis=[]), "an axis is"),  # type: ignore[arg-type]
-        (lambda: shift_consistency(Sides(), PICTURES, crop="4"), "crop is a whole number"),  # type: ignore[arg-type]
+        (lambda: shift_consistency(Sides(), PICTURES, crop="4"), "crop is an integer"),  # type: ignore[arg-type]
         (lambda: shift_consistency(Sides(), PICTURES, crop=(4, 4, 4)), "crop is one number"),  # type: ignore[arg-type]
-        (lambda: shift_consistency(Sides(), PICTURES, crop=4, of=6.5), "of is a whole number"),  # type: ignore[arg-type]
+        (lambda: shift_consistency(Sides(), PICTURES, crop=4, of=6.5), "of is an integer"),  # type: ignore[arg-type]
         (lambda: shift_consistency(Sides(), PICTURES, crop=4, of=None, seed=-1), "seed is a whole"),
     ],
 )

@@ -202,7 +202,7 @@ def test_a_symmetric_layer_is_evidence_and_newly_drawn_ones_are_not() -> None:
 
 @pytest.mark.parametrize("draws", [0, -1, 2.5, True])
 def test_a_number_of_draws_that_makes_no_sense_is_refused(draws: Any) -> None:
-    with pytest.raises(SymmetryError, match="positive whole number"):
+    with pytest.raises(SymmetryError, match="draws is an integer of at least 1"):
         symmetry_table(nn.Sequential(nn.Conv2d(1, 1, 3)), draws=draws)
 
 

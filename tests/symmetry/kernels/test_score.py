@@ -13,7 +13,6 @@ from hypothesis.extra.numpy import arrays
 from scipy.integrate import quad
 
 from pdenet.errors import SymmetryError
-from pdenet.symmetry.kernels.chance import arrangement_chance, gaussian_chance
 from pdenet.symmetry.kernels.dihedral import (
     GROUPS,
     IDENTITY,
@@ -23,7 +22,7 @@ from pdenet.symmetry.kernels.dihedral import (
     scores,
     symmetry_score,
 )
-from pdenet.symmetry.kernels.table import symmetry_table
+from pdenet.symmetry.kernels.table import arrangement_chance, gaussian_chance, symmetry_table
 
 # What S is built of rounds to some 1e-16 of 1; where S is 1 the norm of a difference is √ of it.
 ROUNDING = 1e-12
@@ -210,7 +209,7 @@ def test_tensors_that_are_trained_or_short_have_the_score_of_their_numbers(
 
 def test_a_seed_below_zero_and_a_group_of_no_kind_are_refused() -> None:
     model = torch.nn.Conv2d(1, 1, 3)
-    with pytest.raises(SymmetryError, match="seed is a whole number, 0 or more; got -1"):
+    with pytest.raises(SymmetryError, match="seed is an integer of at least 0; got -1"):
         symmetry_table(model, seed=-1)
     with pytest.raises(SymmetryError, match="group is a name such as"):
         symmetry_table(model, None)  # type: ignore[arg-type]

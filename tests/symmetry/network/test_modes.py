@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import pdenet as pn
-from pdenet.symmetry.network.decomposition import decomposed
-from pdenet.symmetry.network.eigenvectors import eigenvector_blocks
+from pdenet.symmetry.network.decomposition import decomposed, eigenvector_blocks
 from pdenet.symmetry.network.modes import Modes, modes, simultaneous_diagonalisation
 
 TURN = np.array([[0.0, -1.0], [1.0, 0.0]])

@@ -289,10 +289,10 @@ def test_where_only_factors_act_no_zero_is_promised() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"stage": 2.0}, "stage is a whole number, 1 or more; got 2.0"),
-        ({"stage": (2, True)}, "stage is a whole number, 1 or more; got True"),
-        ({"stage": "2"}, "stage is a whole number, 1 or more; got '2'"),
-        ({"size": -3}, "size is a whole number, 1 or more; got -3"),
+        ({"stage": 2.0}, "stage is an integer of at least 1; got 2.0"),
+        ({"stage": (2, True)}, "stage is an integer of at least 1; got True"),
+        ({"stage": "2"}, "stage is an integer of at least 1; got '2'"),
+        ({"size": -3}, "size is an integer of at least 1; got -3"),
         ({"size": (8, 8, 8)}, "size is one number of pixels"),
         ({"images": torch.zeros(0, 3, 8, 8)}, "one picture or more"),
         ({"threshold": -1.0}, "threshold is a number, 0 or more and less than 1; got -1.0"),
@@ -303,8 +303,8 @@ def test_where_only_factors_act_no_zero_is_promised() -> None:
             "tolerance is a number, 0 or more, finite; got -1",
         ),
         ({"threshold": None, "tolerance": float("nan")}, "finite; got nan"),
-        ({"steps": -1}, "steps is a whole number"),
-        ({"seed": 0.5}, "seed is a whole number"),
+        ({"steps": -1}, "steps is an integer"),
+        ({"seed": 0.5}, "seed is an integer"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(options: dict[str, Any], words: str) -> None:
