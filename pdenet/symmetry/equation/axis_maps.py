@@ -1,4 +1,4 @@
-"""AxisMap: a signed permutation of the axes, with or without a reversal of time.
+"""AxisMap: a signed permutation of the axes, with or without a reversal of time; groups of them.
 
 The signed permutations are the orthogonal maps that take a square grid to itself: 2 in one
 dimension, the dihedral group of the square (8) in two, the group of the cube (48) in three.
@@ -7,12 +7,18 @@ dimension, the dihedral group of the square (8) in two, the group of the cube (4
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import sympy as sp
 
 from pdenet.equation.symbols import SPACE
+
+MAX_CHOICES = 16
+"""How many matrices of one element are kept, to choose a representation from."""
+
+_MAX_TRIALS = 2000
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,24 @@ class AxisMap:
         """The same map of space, with time as it is."""
         return AxisMap(self.permutation, self.signs)
 
+    def coordinates(self, symbols: Sequence[sp.Symbol]) -> dict[sp.Symbol, sp.Expr]:
+        """Return what takes the places of those of t, x, y, z that move."""
+        t, *axes = symbols
+        made = {
+            axes[b]: s * axes[p]
+            for b, (p, s) in enumerate(zip(self.permutation, self.signs, strict=True))
+            if (p, s) != (b, 1)
+        }
+        return made if self.time > 0 else {t: -t, **made}
+
+    def derivative(self, order: Sequence[int]) -> tuple[tuple[int, ...], int]:
+        """Return the α and the sign of ∂^β (u∘g⁻¹) = ± (∂^α u)∘g⁻¹."""
+        made, sign = [0] * len(order), 1
+        for b, k in enumerate(order):
+            made[self.permutation[b]] += k
+            sign *= self.signs[b] ** k
+        return tuple(made), sign
+
     def __str__(self) -> str:
         axes = [*(("t",) if self.time < 0 else ()), *SPACE[: self.dimension]]
         to = ["−t"] if self.time < 0 else []
@@ -153,3 +177,70 @@ def subgroup(given: Sequence[AxisMap], dimension: int) -> dict[AxisMap, tuple[Ax
                 words[made] = (s, *words[g])
                 todo.append(made)
     return words
+
+
+def generating(
+    dimension: int, actions: Callable[[AxisMap], tuple[list[sp.Matrix], sp.Matrix | None]]
+) -> tuple[dict[AxisMap, list[sp.Matrix]], dict[AxisMap, sp.Matrix]]:
+    """Return matrices of maps that generate all symmetries, and of maps that act in no group.
+
+    The symmetries are a group: products of known ones hold, and their cosets fail together.
+
+    Args:
+        dimension: the number of axes.
+        actions: gives the matrices that a map may have, best first, or one that is no action.
+    """
+    group = lattice_group(dimension)
+    choices: dict[AxisMap, list[sp.Matrix]] = {}
+    loose: dict[AxisMap, sp.Matrix] = {}
+    failed: set[AxisMap] = set()
+    words = subgroup((), dimension)
+    for g in (*group, *(replace(g, time=-1) for g in group)):
+        if g in words or g in failed:
+            continue
+        found, other = actions(g)
+        if found:
+            choices[g] = found
+            words = subgroup(tuple(choices), dimension)
+        elif other is not None:
+            loose[g] = other
+        else:
+            failed.update(made for h in words for made in (g @ h, h @ g))
+    return choices, loose
+
+
+def representation(
+    choices: Mapping[AxisMap, Sequence[sp.Matrix]], dimension: int, size: int
+) -> tuple[dict[AxisMap, sp.Matrix], bool]:
+    """Return M(g) for all products of some maps, with M(g h) = M(g) M(h) where that can be had.
+
+    Args:
+        choices: for each generating map the matrices it may have, best first.
+        dimension: the number of axes.
+        size: the number of rows of the matrices.
+
+    Returns:
+        The matrices, and whether they are a representation. Where none is found they are products
+        of the first choices.
+    """
+    words = subgroup(tuple(choices), dimension)
+    first: dict[AxisMap, sp.Matrix] = {}
+    for matrices in itertools.islice(itertools.product(*choices.values()), _MAX_TRIALS):
+        of = dict(zip(choices, matrices, strict=True))
+        made = {h: _product([of[s] for s in word], size) for h, word in words.items()}
+        first = first or made
+        if all(is_zero(of[s] * made[h] - made[s @ h]) for s in of for h in words):
+            return made, True
+    return first, False
+
+
+def _product(matrices: Sequence[sp.Matrix], size: int) -> sp.Matrix:
+    made = sp.eye(size)
+    for matrix in matrices:
+        made = made * matrix
+    return made
+
+
+def is_zero(matrix: sp.Matrix) -> bool:
+    """Tell whether all entries vanish, fractions cancelled."""
+    return all(e == 0 or sp.cancel(e) == 0 for e in matrix)

@@ -17,19 +17,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sympy as sp
+from scipy.cluster.hierarchy import DisjointSet
 
 from pdenet.symmetry.equation.algebra import Algebra
 from pdenet.symmetry.equation.check_flows import check_internal
 from pdenet.symmetry.equation.jets import JetSystem
-from pdenet.symmetry.equation.runs import Check
-from pdenet.symmetry.equation.vector_fields import integral
+from pdenet.symmetry.equation.runs import Check, Symmetry
+from pdenet.symmetry.equation.vector_fields import integral, sign_and_size, signed_sum
 
 if TYPE_CHECKING:
     from pdenet.simulate.solver import Solver
 
 
 @dataclass(frozen=True, eq=False)
-class InternalSymmetry:
+class InternalSymmetry(Symmetry):
     """u ↦ exp(εX) u takes solutions to solutions.
 
     Attributes:
@@ -40,41 +41,17 @@ class InternalSymmetry:
     matrix: sp.ImmutableMatrix
     components: tuple[str, ...]
 
-    @property
-    def name(self) -> str:
-        """The vector field Σ (X u)_j ∂u_j."""
-        return str(self)
-
     def __str__(self) -> str:
         terms = []
         for j, name in enumerate(self.components):
             for k, other in enumerate(self.components):
-                value = self.matrix[j, k]
-                if value != 0:
-                    is_negative = value.could_extract_minus_sign()
-                    size = -value if is_negative else value
+                if self.matrix[j, k] != 0:
+                    is_negative, size = sign_and_size(self.matrix[j, k])
                     shown = other if size == 1 else f"{size} {other}"
                     terms.append((is_negative, f"{shown} ∂{name}"))
-        made = ""
-        for is_negative, term in terms:
-            made += (" − " if is_negative else " + ") if made else ("−" if is_negative else "")
-            made += term
-        return made
+        return signed_sum(terms)
 
-    def check(
-        self, solver: Solver, state: object | None = None, until: float | None = None
-    ) -> Check:
-        """Return how far it is from holding on a grid; rounding, for a true one.
-
-        Args:
-            solver: a solver of the equation.
-            state: an initial state, or None for a smooth sample.
-            until: how long to run, or None for eight steps.
-
-        Raises:
-            SymmetryError: a boundary value is not 0, or fields that X mixes have
-                different conditions.
-        """
+    def _check(self, solver: Solver, state: object | None, until: float | None) -> Check:
         return check_internal(self.matrix, solver, state, until)
 
 
@@ -183,20 +160,11 @@ def _name(matrices: list[sp.Matrix], n: int) -> str:
             return f"scalars and so({n}): one number, and rotations of the components"
     if all(a == b for a, b in patterns):
         return f"diagonal: {count} numbers for {n} components"
-    blocks = _blocks(patterns, n)
-    sizes = sorted(map(len, blocks), reverse=True)
-    if len(blocks) > 1 and count == sum(k * k for k in sizes):
+    blocks = DisjointSet(range(n))
+    for pair in patterns:
+        blocks.merge(*pair)
+    sizes = sorted(map(len, blocks.subsets()), reverse=True)
+    if len(sizes) > 1 and count == sum(k * k for k in sizes):
         return "block diagonal: " + " ⊕ ".join(f"gl({k})" for k in sizes)
     commute = all(a * b == b * a for a, b in itertools.combinations(matrices, 2))
     return f"{count} dimensions, {'commutative' if commute else 'not commutative'}"
-
-
-def _blocks(patterns: set[tuple[int, int]], n: int) -> list[set[int]]:
-    blocks = [{k} for k in range(n)]
-    for a, b in patterns:
-        one = next(s for s in blocks if a in s)
-        two = next(s for s in blocks if b in s)
-        if one is not two:
-            blocks.remove(two)
-            one |= two
-    return blocks

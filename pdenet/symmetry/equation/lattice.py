@@ -32,11 +32,17 @@ from sympy.core.function import AppliedUndef
 from pdenet.equation.canonical import expand
 from pdenet.equation.functions import compile_expression
 from pdenet.symmetry.equation.algebra import Algebra
-from pdenet.symmetry.equation.axis_maps import AxisMap, lattice_group, subgroup
-from pdenet.symmetry.equation.found import Broken, Found
+from pdenet.symmetry.equation.axis_maps import (
+    MAX_CHOICES,
+    AxisMap,
+    generating,
+    is_zero,
+    lattice_group,
+    representation,
+)
+from pdenet.symmetry.equation.found import Found
 from pdenet.symmetry.equation.jets import Jet, JetSystem
-from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
-from pdenet.symmetry.equation.representation import MAX_CHOICES, is_zero, representation
+from pdenet.symmetry.equation.lattice_action import LatticeSymmetry, by_time
 
 MAX_TRIALS = 2000
 """How many signed permutations are tried for one element; four components have 384."""
@@ -69,23 +75,7 @@ def lattice_symmetries(
         not mirror x ↔ −y: omega x u_y in u_t becomes omega y u_x
     """
     search = _Search(jets)
-    group = lattice_group(jets.dimension)
-    choices: dict[AxisMap, list[sp.Matrix]] = {}
-    loose: dict[AxisMap, sp.Matrix] = {}
-    failed: set[AxisMap] = set()
-    words = subgroup((), jets.dimension)
-    for g in (*group, *(replace(g, time=-1) for g in group)):
-        # The symmetries are a group: products of known ones hold, and their cosets fail together.
-        if g in words or g in failed:
-            continue
-        found, other = search.actions(g)
-        if found:
-            choices[g] = found
-            words = subgroup(tuple(choices), jets.dimension)
-        elif other is not None:
-            loose[g] = other
-        else:
-            failed.update(made for h in words for made in (g @ h, h @ g))
+    choices, loose = generating(jets.dimension, search.actions)
     chosen, is_representation = representation(choices, jets.dimension, jets.num_components)
     made = {
         g: LatticeSymmetry(
@@ -98,15 +88,7 @@ def lattice_symmetries(
     }
     for g, m in loose.items():
         made[g] = LatticeSymmetry(g, jets.components, sp.ImmutableMatrix(m), is_action=False)
-
-    def part(time: int) -> Found[LatticeSymmetry]:
-        of_time = (*group,) if time > 0 else tuple(replace(g, time=-1) for g in group)
-        return Found(
-            tuple(made[g] for g in of_time if g in made),
-            tuple(Broken(g.name, search.reason(g)) for g in of_time if g not in made),
-        )
-
-    return part(1), part(-1)
+    return by_time(jets.dimension, made, search.reason)
 
 
 class _Search:
@@ -120,13 +102,13 @@ class _Search:
         known = [part[0] + part[1] for part in self.linear if part is not None]
         maps = lattice_group(jets.dimension)
         coords = [
-            self._moved_coordinates(h)
+            h.coordinates(jets.coordinates)
             for h in (replace(g, time=s) for g in maps for s in (1, -1))
             if not self._open_functions(h)
         ]
         self.terms = [[jets.place(s) for s in jets.jets_in(right)] for right in jets.right_sides]
         every = [
-            jets.jet(k, self._moved(g, order))
+            jets.jet(k, g.derivative(order)[0])
             for of in self.terms
             for _, order in of
             for g in maps
@@ -150,33 +132,12 @@ class _Search:
         parts = expand(sp.Add(*slopes)), expand(right.xreplace(origin))
         return None if any(p.has(sp.zoo, sp.nan, sp.oo) for p in parts) else parts
 
-    # -- how g moves jets and coordinates ---------------------------------------------------------
-
-    def _moved(self, g: AxisMap, order: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the order α of ∂^β (u∘g⁻¹) = ± (∂^α u)∘g⁻¹."""
-        made = [0] * len(order)
-        for b, k in enumerate(order):
-            made[g.permutation[b]] += k
-        return tuple(made)
-
-    def _sign(self, g: AxisMap, order: tuple[int, ...]) -> int:
-        return -1 if sum(k for k, s in zip(order, g.signs, strict=True) if s < 0) % 2 else 1
-
-    def _moved_coordinates(self, g: AxisMap) -> dict[sp.Symbol, sp.Expr]:
-        t, *axes = self.jets.coordinates
-        made = {
-            axes[b]: s * axes[p]
-            for b, (p, s) in enumerate(zip(g.permutation, g.signs, strict=True))
-            if (p, s) != (b, 1)
-        }
-        return made if g.time > 0 else {t: -t, **made}
-
     def image(self, g: AxisMap, matrix: sp.Matrix, expr: sp.Expr) -> sp.Expr:
         """Return F_j[M u∘g⁻¹] at g x, in jets of u at x."""
-        table = self._moved_coordinates(g)
+        table = g.coordinates(self.jets.coordinates)
         for jet in self.jets.jets_in(expr):
             j, order = self.jets.place(jet)
-            to, sign = self._moved(g, order), self._sign(g, order)
+            to, sign = g.derivative(order)
             row = [
                 sign * matrix[j, k] * self.jets.jet(k, to)
                 for k in range(self.jets.num_components)
@@ -203,7 +164,7 @@ class _Search:
 
     def _open_functions(self, g: AxisMap) -> list[sp.Expr]:
         """Return coefficient functions c(x, y) that g moves: they stand for any function."""
-        moved = self._moved_coordinates(g)
+        moved = g.coordinates(self.jets.coordinates)
         every = {f for right in self.jets.right_sides for f in right.atoms(AppliedUndef)}
         return sorted((f for f in every if f.free_symbols & set(moved)), key=str)
 
@@ -227,7 +188,7 @@ class _Search:
         if any(len(c) != len(columns[0]) for c in columns):
             columns = [[] for _ in columns]  # too rough an equation: every M is tried
         if self.has_source:
-            moved = self._moved_coordinates(g)
+            moved = g.coordinates(self.jets.coordinates)
             source = [expand((self.linear[j] or (0, sp.S.Zero))[1].xreplace(moved)) for j in rows]
             columns.append([self.algebra.read(s) for s in source] if columns[0] else [])
         return self.algebra.null_space(columns)
@@ -315,13 +276,13 @@ class _Search:
         if self.functions is None or matrix.free_symbols:
             return True
         entries = np.array(matrix.tolist(), dtype=np.float64)
-        moved = self._moved_coordinates(g)
+        moved = g.coordinates(self.jets.coordinates)
         count = self.jets.num_components
         there = dict(self.point)
         for symbol in self.symbols:
             if isinstance(symbol, Jet):
                 j, order = self.jets.place(symbol)
-                to, sign = self._moved(g, order), self._sign(g, order)
+                to, sign = g.derivative(order)
                 jets = [self.point[self.jets.jet(k, to)] for k in range(count)]
                 there[symbol] = float(sign * entries[j] @ np.array(jets))
             elif symbol in moved:

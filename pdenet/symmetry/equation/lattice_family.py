@@ -26,10 +26,9 @@ from pdenet.equation.canonical import Reader
 from pdenet.equation.printing import text
 from pdenet.equation.symbols import TIME, Index, canonical_symbol
 from pdenet.equation.system import FREE_INDEX, FieldInfo, Product, System, Term
-from pdenet.symmetry.equation.axis_maps import AxisMap, lattice_group, subgroup
-from pdenet.symmetry.equation.found import Broken, Found
-from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
-from pdenet.symmetry.equation.representation import MAX_CHOICES, representation
+from pdenet.symmetry.equation.axis_maps import MAX_CHOICES, AxisMap, generating, representation
+from pdenet.symmetry.equation.found import Found
+from pdenet.symmetry.equation.lattice_action import LatticeSymmetry, by_time
 
 _MAX_EXCHANGES = 720  # of six coefficients of one shape
 
@@ -47,37 +46,18 @@ def family_lattice(
     """
     search = _Search(system)
     names = search.names
-    group = lattice_group(system.dimension)
-    choices: dict[AxisMap, list[sp.Matrix]] = {}
-    failed: set[AxisMap] = set()
-    words = subgroup((), system.dimension)
-    for g in (*group, *(replace(g, time=-1) for g in group)):
-        if g in words or g in failed:
-            continue
-        found = list(itertools.islice(search.exchanges(g), MAX_CHOICES))
-        if found:
-            choices[g] = found
-            words = subgroup(tuple(choices), system.dimension)
-        else:
-            failed.update(made for h in words for made in (g @ h, h @ g))
+    choices, _ = generating(system.dimension, search.actions)
     chosen, is_representation = representation(choices, system.dimension, len(names))
 
-    def made(g: AxisMap) -> LatticeSymmetry:
+    made = {}
+    for g, matrix in chosen.items():
         table = {}
         for a, name in enumerate(names):
-            (b,) = (k for k in range(len(names)) if chosen[g][a, k] != 0)
-            table[name] = (names[b], int(chosen[g][a, b]))
+            (b,) = (k for k in range(len(names)) if matrix[a, k] != 0)
+            table[name] = (names[b], int(matrix[a, b]))
         is_action = is_representation or g.is_identity  # the identity always acts
-        return LatticeSymmetry(g, system.field_names, coefficients=table, is_action=is_action)
-
-    def part(time: int) -> Found[LatticeSymmetry]:
-        of_time = group if time > 0 else tuple(replace(g, time=-1) for g in group)
-        return Found(
-            tuple(made(g) for g in of_time if g in chosen),
-            tuple(Broken(g.name, search.reason(g)) for g in of_time if g not in chosen),
-        )
-
-    return part(1), part(-1)
+        made[g] = LatticeSymmetry(g, system.field_names, coefficients=table, is_action=is_action)
+    return by_time(system.dimension, made, search.reason)
 
 
 class _Search:
@@ -89,6 +69,10 @@ class _Search:
         self.names = [p.name for p in tensors]
         self.shapes = {p.name: p.shape for p in tensors}
         self.targets = [dict(map(_split, terms)) for terms in system.equations]
+
+    def actions(self, g: AxisMap) -> tuple[list[sp.Matrix], None]:
+        """Return the matrices K that g may have, best first; there is none that is no action."""
+        return list(itertools.islice(self.exchanges(g), MAX_CHOICES)), None
 
     def exchanges(self, g: AxisMap) -> Iterator[sp.Matrix]:
         """Go through the matrices K that g may have, fewest exchanges and signs first."""
@@ -126,14 +110,7 @@ class _Search:
         )
 
     def _coordinates(self, g: AxisMap) -> dict[sp.Symbol, sp.Expr]:
-        axes = [canonical_symbol(a) for a in self.system.axes]
-        made = {
-            axes[b]: s * axes[p]
-            for b, (p, s) in enumerate(zip(g.permutation, g.signs, strict=True))
-            if (p, s) != (b, 1)
-        }
-        t = canonical_symbol(TIME)
-        return made if g.time > 0 else {t: -t, **made}
+        return g.coordinates([canonical_symbol(a) for a in (TIME, *self.system.axes)])
 
     def _field_sign(self, g: AxisMap, info: FieldInfo) -> int:
         # Under t → −t a rate of change turns round.
@@ -146,16 +123,14 @@ class _Search:
         for product in term.products:
             factors = []
             for factor in product.factors:
-                order = [0] * self.system.dimension
-                for b, k in enumerate(factor.derivative):
-                    order[g.permutation[b]] += k
-                    sign *= g.signs[b] ** k
+                order, own = g.derivative(factor.derivative)
+                sign *= own
                 minus = self._field_sign(g, self.system.field(factor.field))
                 if factor.function is None:
                     sign *= minus
                 elif minus < 0:
                     sign = 0  # f(−v) is another function
-                factors.append(replace(factor, derivative=tuple(order)))
+                factors.append(replace(factor, derivative=order))
             uses = tuple(replace(c, name=exchange[c.name]) for c in product.coefficients)
             prefactor = product.prefactor.xreplace(self._coordinates(g))
             rates = {

@@ -7,6 +7,7 @@ proof take equal steps of one length, so that nothing differs but the state.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any  # states are NumPy's or torch's arrays
@@ -57,6 +58,36 @@ class Check:
         if self.is_empty:
             return "nothing compared: both results are 0"
         return f"{self.relative:.1e} (difference {self.difference:.1e}, scale {self.scale:.1e})"
+
+
+class Symmetry(ABC):
+    """A transformation that takes solutions to solutions, with its proof on a grid."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: the transformation, written out, where it has no usual name."""
+        return str(self)
+
+    def check(
+        self, solver: Solver, state: object | None = None, until: float | None = None
+    ) -> Check:
+        """Return how far it is from holding on a grid: rounding, or O(h²) for a generator.
+
+        Args:
+            solver: a solver of the equation.
+            state: an initial state, or None for a smooth sample.
+            until: how long to run, or None for eight steps. Of a generator halve h at a fixed time
+                to see the difference fall by 4.
+
+        Raises:
+            SymmetryError: grid or boundary break it, as walls break a translation, or the solver
+                is one of another equation.
+        """
+        return self._check(solver, state, until)
+
+    @abstractmethod
+    def _check(self, solver: Solver, state: object | None, until: float | None) -> Check:
+        """Return how far it is from holding on a grid."""
 
 
 def compare(left: np.ndarray, right: np.ndarray) -> Check:

@@ -11,18 +11,17 @@ Buckingham theorem behind `dimensional`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
-from sympy.polys.matrices import DomainMatrix
 
 from pdenet.equation.symbols import TIME
 from pdenet.symmetry.equation.check_flows import check_scaling
 from pdenet.symmetry.equation.jets import Jet, JetSystem
-from pdenet.symmetry.equation.runs import Check
+from pdenet.symmetry.equation.runs import Check, Symmetry
 from pdenet.symmetry.equation.vector_fields import integral
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ Rows = list[Row]
 
 
 @dataclass(frozen=True, eq=False)
-class Scaling:
+class Scaling(Symmetry):
     """Every quantity q becomes λ^w q.
 
     Attributes:
@@ -43,29 +42,12 @@ class Scaling:
 
     weights: Mapping[str, int]
 
-    @property
-    def name(self) -> str:
-        """The transformation, written out."""
-        return str(self)
-
     def __str__(self) -> str:
         moved = {k: w for k, w in self.weights.items() if w}
         to = ", ".join(_power(k, w) for k, w in moved.items())
         return f"({', '.join(moved)}) → ({to})"
 
-    def check(
-        self, solver: Solver, state: object | None = None, until: float | None = None
-    ) -> Check:
-        """Return how far it is from holding on a grid; rounding, for a true one.
-
-        Args:
-            solver: a solver of the equation.
-            state: an initial state, or None for a smooth sample.
-            until: how long to run, or None for eight steps.
-
-        Raises:
-            SymmetryError: a boundary value is not 0, or ties u to its slope.
-        """
+    def _check(self, solver: Solver, state: object | None, until: float | None) -> Check:
         return check_scaling(self.weights, solver, state, until)
 
 
@@ -88,11 +70,10 @@ def scalings(jets: JetSystem, *, with_parameters: bool = False) -> tuple[Scaling
     for j, right in enumerate(jets.right_sides):
         # c_j − a; for a second time derivative, the rate's own weight follows from its equation.
         weigh.equal(right, {jets.components[j]: sp.S.One, TIME: sp.S.NegativeOne})
-    names = [*jets.components, *weigh.free, TIME, *jets.axes]
     order = [*jets.components[::-1], *sorted(weigh.free), TIME, *jets.axes]
-    vectors = _null_space(weigh.rows, order)
+    entries = [row.get(name, sp.S.Zero) for row in weigh.rows for name in order]
+    vectors = sp.Matrix(len(weigh.rows), len(order), entries).nullspace()
     shown = [TIME, *jets.axes, *jets.components, *sorted(weigh.free)]
-    assert set(shown) == set(names)
     made = []
     for vector in vectors:
         integers = dict(zip(order, (int(v) for v in integral(vector)), strict=True))
@@ -160,25 +141,6 @@ def _sum(*parts: tuple[sp.Rational, Row]) -> Row:
         for name, value in row.items():
             made[name] = made.get(name, sp.S.Zero) + factor * value
     return {k: v for k, v in made.items() if v != 0}
-
-
-def _null_space(rows: Rows, order: Sequence[str]) -> list[list[sp.Expr]]:
-    kept = [r for r in rows if r]
-    matrix = sp.Matrix(
-        max(len(kept), 1),
-        len(order),
-        lambda r, c: kept[r].get(order[c], sp.S.Zero) if kept else sp.S.Zero,
-    )
-    reduced, pivots = DomainMatrix.from_Matrix(matrix).to_field().rref()
-    entries = reduced.to_Matrix()
-    made = []
-    for m in (k for k in range(len(order)) if k not in pivots):
-        vector = [sp.S.Zero] * len(order)
-        vector[m] = sp.S.One
-        for r, pivot in enumerate(pivots):
-            vector[pivot] = -entries[r, m]
-        made.append(vector)
-    return made
 
 
 def _power(name: str, weight: int) -> str:

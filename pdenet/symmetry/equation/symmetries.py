@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any  # values are numbers, arrays or expressions
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any  # values are numbers, arrays or expressio
 from pdenet.equation.names import key_name
 from pdenet.equation.system import System
 from pdenet.errors import SymmetryError
-from pdenet.symmetry.equation.check_table import CheckTable, check_all
 from pdenet.symmetry.equation.family import FamilyGroup, family_group
 from pdenet.symmetry.equation.found import Found
 from pdenet.symmetry.equation.generators import affine_generators
@@ -19,6 +19,7 @@ from pdenet.symmetry.equation.jets import JetSystem
 from pdenet.symmetry.equation.lattice import lattice_symmetries
 from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
 from pdenet.symmetry.equation.lattice_family import family_lattice
+from pdenet.symmetry.equation.runs import Check, Symmetry
 from pdenet.symmetry.equation.scalings import Scaling, scalings
 from pdenet.symmetry.equation.translations import Translation, family_translations, translations
 from pdenet.symmetry.equation.vector_fields import Generator
@@ -26,6 +27,51 @@ from pdenet.symmetry.equation.writing import is_family, jet_system
 
 if TYPE_CHECKING:
     from pdenet.simulate.solver import Solver
+
+
+@dataclass(frozen=True)
+class Row:
+    """One symmetry.
+
+    Attributes:
+        kind: "lattice", "reversal", "translation", "scaling", "dimensional", "internal" or
+            "generator".
+        name: the symmetry.
+        check: how far it is from holding; None where grid or boundary admit no proof.
+        reason: why there is no proof.
+    """
+
+    kind: str
+    name: str
+    check: Check | None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        result = f"not checked: {self.reason}" if self.check is None else str(self.check)
+        return f"{self.kind:<12} {self.name:<40} {result}"
+
+
+@dataclass(frozen=True)
+class CheckTable:
+    """All rows; generators hold to the order of the scheme, the other kinds to rounding."""
+
+    rows: tuple[Row, ...]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def largest(self, kind: str) -> float:
+        """Return the largest relative difference of one kind; NaN where nothing was compared."""
+        checks = [row.check for row in self.rows if row.kind == kind and row.check is not None]
+        compared = [check.relative for check in checks if not check.is_empty]
+        # A difference of NaN, as of a run that blew up, is the answer; max alone may lose it.
+        return max(compared, key=lambda r: (math.isnan(r), r), default=math.nan)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +179,19 @@ class Symmetries:
         Returns:
             One row a symmetry; where grid or boundary do not admit a proof, the reason.
         """
-        return check_all(self.parts(), solver, state, until)
+        rows = []
+        for kind, elements in self.parts().items():
+            for one in elements:
+                shown = str(one) if kind == "generator" else one.name
+                try:
+                    rows.append(Row(kind, shown, one.check(solver, state, until)))
+                except SymmetryError as error:
+                    rows.append(Row(kind, shown, None, str(error)))
+        return CheckTable(tuple(rows))
 
-    def parts(self) -> dict[str, tuple[Any, ...]]:
+    def parts(self) -> dict[str, tuple[Symmetry, ...]]:
         """Return all symmetries by kind: "lattice", "reversal", "translation", and so on."""
-        made: dict[str, tuple[Any, ...]] = {
+        made: dict[str, tuple[Symmetry, ...]] = {
             "lattice": self.lattice.elements,
             "reversal": self.reversals.elements,
             "translation": self.translations.elements,

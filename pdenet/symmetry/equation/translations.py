@@ -16,14 +16,14 @@ from pdenet.symmetry.equation.algebra import Algebra
 from pdenet.symmetry.equation.check_flows import check_translation
 from pdenet.symmetry.equation.found import Broken, Found
 from pdenet.symmetry.equation.jets import JetSystem
-from pdenet.symmetry.equation.runs import Check
+from pdenet.symmetry.equation.runs import Check, Symmetry
 
 if TYPE_CHECKING:
     from pdenet.simulate.solver import Solver
 
 
 @dataclass(frozen=True)
-class Translation:
+class Translation(Symmetry):
     """u(t, x) ↦ u(t, x − s) along one axis, or u(t − s, x).
 
     Attributes:
@@ -40,19 +40,7 @@ class Translation:
     def __str__(self) -> str:
         return self.name
 
-    def check(
-        self, solver: Solver, state: object | None = None, until: float | None = None
-    ) -> Check:
-        """Return how far it is from holding on a grid; rounding, for a true one.
-
-        Args:
-            solver: a solver of the equation.
-            state: an initial state, or None for a smooth sample.
-            until: how long to run, or None for eight steps.
-
-        Raises:
-            SymmetryError: the axis is not periodic.
-        """
+    def _check(self, solver: Solver, state: object | None, until: float | None) -> Check:
         return check_translation(self.axis, solver, state, until)
 
 

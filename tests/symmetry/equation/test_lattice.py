@@ -14,9 +14,8 @@ from pdenet.equation.catalogue import catalogue
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import Coefficient, D, VectorField, coordinates, fields, indices
 from pdenet.symmetry.equation import lattice
-from pdenet.symmetry.equation.axis_maps import AxisMap
+from pdenet.symmetry.equation.axis_maps import AxisMap, representation
 from pdenet.symmetry.equation.lattice_action import LatticeSymmetry
-from pdenet.symmetry.equation.representation import representation
 from tests.symmetry.equation.known import FEW, known
 from tests.tiers import mostly_deep
 
