@@ -8,8 +8,7 @@ from typing import Any  # numbers and arrays of a user, of any kind NumPy takes
 import numpy as np
 
 from pdenet.discrete import environment
-from pdenet.discrete.arrays import cut
-from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.arrays import Discretised, cut
 from pdenet.equation.functions import NUMPY
 from pdenet.equation.values import Values, as_numpy
 
@@ -56,7 +55,7 @@ class NumpyArrays:
         return float(array.sum())
 
     def parameters(
-        self, scheme: Scheme, values: Values
+        self, scheme: Discretised, values: Values
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the numbers and the coefficient tensors in the dtype, derived ones included."""
         numbers = {

@@ -10,7 +10,7 @@ import torch
 
 from pdenet.backends.torch_functions import TORCH
 from pdenet.discrete import environment
-from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.arrays import Discretised
 from pdenet.equation.functions import evaluate, symbol_names
 from pdenet.equation.values import Values, is_tensor
 
@@ -59,7 +59,9 @@ class TorchArrays:
         """Return the sum of all entries, NaN or infinite when one of them is."""
         return float(array.detach().sum())
 
-    def parameters(self, scheme: Scheme, values: Values) -> tuple[dict[str, Any], dict[str, Any]]:
+    def parameters(
+        self, scheme: Discretised, values: Values
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return numbers and coefficient tensors; what the user gave as tensors stays connected."""
         numbers: dict[str, Any] = {}
         for name, value in environment.constants(scheme, values).items():

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
-from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.advection import AbsoluteMatrix
+from pdenet.discrete.domain import Domain
 from pdenet.equation.functions import FunctionTable
 from pdenet.equation.values import Values
 
 Array: TypeAlias = Any
 """An array of NumPy or of torch, as the back end decides."""
+
+
+class Discretised(Protocol):
+    """What of a scheme the parameters of a run depend on."""
+
+    @property
+    def domain(self) -> Domain:
+        """Where it lives."""
+
+    @property
+    def derived(self) -> tuple[AbsoluteMatrix, ...]:
+        """What is computed from the parameters once."""
 
 
 class Arrays(Protocol):
@@ -33,7 +46,9 @@ class Arrays(Protocol):
     def total(self, array: Array) -> float:
         """Return the sum of all entries, NaN or infinite when one of them is."""
 
-    def parameters(self, scheme: Scheme, values: Values) -> tuple[dict[str, Any], dict[str, Array]]:
+    def parameters(
+        self, scheme: Discretised, values: Values
+    ) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return numbers (floats, 0-d tensors, arrays) and coefficient tensors, all derived."""
 
     def has_gradients(self, values: Values) -> bool:

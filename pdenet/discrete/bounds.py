@@ -18,7 +18,7 @@ from pdenet.discrete.environment import check_prefactors, constants, coordinates
 from pdenet.discrete.estimate import Estimate, State, sizes
 from pdenet.discrete.frozen import Frozen, position_pairs
 from pdenet.discrete.linearise import depends_on_time, linearise
-from pdenet.discrete.scheme import SPACING, Scheme
+from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.spectrum import (
     describe_wave,
     groups_of,
@@ -27,6 +27,7 @@ from pdenet.discrete.spectrum import (
     tensor_entries,
 )
 from pdenet.discrete.steppers import Stepper
+from pdenet.discrete.terms import SPACING
 from pdenet.discrete.walls import have_modes, wall_eigenvalues
 from pdenet.equation.values import Values
 from pdenet.errors import StabilityError

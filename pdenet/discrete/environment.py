@@ -7,8 +7,10 @@ from typing import Any  # numbers, NumPy arrays, or tensors of the values a user
 
 import numpy as np
 
+from pdenet.discrete.arrays import Discretised
 from pdenet.discrete.domain import Domain
-from pdenet.discrete.scheme import SPACING, Scheme
+from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.terms import SPACING
 from pdenet.equation.functions import evaluate, symbol_names
 from pdenet.equation.symbols import TIME
 from pdenet.equation.system import System
@@ -34,7 +36,7 @@ def parameters(domain: Domain, values: Values) -> dict[str, Any]:
     return made
 
 
-def constants(scheme: Scheme, values: Values) -> dict[str, Any]:
+def constants(scheme: Discretised, values: Values) -> dict[str, Any]:
     """Return `parameters`, spacings and the entries of derived matrices.
 
     Raises:
@@ -55,7 +57,7 @@ def constants(scheme: Scheme, values: Values) -> dict[str, Any]:
     return made
 
 
-def tensors(scheme: Scheme, values: Values) -> dict[str, np.ndarray]:
+def tensors(scheme: Discretised, values: Values) -> dict[str, np.ndarray]:
     """Return the coefficient tensors, derived ones included, as NumPy arrays.
 
     Raises:

@@ -32,10 +32,11 @@ from opt_einsum import contract
 from pdenet.discrete.amplification import largest_step
 from pdenet.discrete.frozen import averaged_step
 from pdenet.discrete.linearise import LinearTerm
-from pdenet.discrete.scheme import Scheme, StencilUse
+from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.spectrum import Group, describe_wave, half_torus, lowest, symbols
 from pdenet.discrete.stencils import apply
 from pdenet.discrete.steppers import RungeKutta
+from pdenet.discrete.terms import StencilUse
 from pdenet.discrete.walls import wall_factors
 from pdenet.equation.functions import evaluate
 from pdenet.equation.system import ARGUMENT, FREE_INDEX

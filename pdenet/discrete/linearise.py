@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from pdenet.discrete import stencils
-from pdenet.discrete.scheme import DT, Scheme, SchemeProduct, SchemeTerm, StencilUse
+from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.stencils import Stencil
+from pdenet.discrete.terms import DT, FluxTerm, SchemeProduct, SchemeTerm, StencilUse
 from pdenet.equation.functions import symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.equation.system import ARGUMENT, FREE_INDEX, CoefficientUse
@@ -110,17 +111,15 @@ def depends_on_time(terms: tuple[LinearTerm, ...]) -> bool:
 
 
 def _perturbed(scheme: Scheme, term: SchemeTerm) -> Iterator[LinearTerm]:
-    if term.inner is None or term.axis is None:
-        yield from _of_product(scheme, term.outer)
+    outer = term.outer
+    if not isinstance(term, FluxTerm):
+        yield from _of_product(scheme, outer)
         return
-    outer, axis, dimension = term.outer, term.axis, scheme.system.dimension
-    difference = stencils.central(1, 2, axis, dimension)
+    at_face = {f.stencil for f in term.faces}
     for part in _of_product(scheme, term.inner):
         # Beside the perturbation the other factors of the flux are frozen at the node.
-        frozen = tuple(_at_node(f, axis) for f in part.frozen)
-        stencil = difference.after(part.stencil)
-        if part.stencil in (f.stencil for f in term.inner.factors if f.at_face):
-            stencil = _backward(axis, dimension).after(part.stencil)
+        frozen = tuple(term.at_node(f) for f in part.frozen)
+        stencil = term.acting(part.stencil, part.stencil in at_face)
         yield LinearTerm(
             "",
             None,
@@ -134,11 +133,9 @@ def _perturbed(scheme: Scheme, term: SchemeTerm) -> Iterator[LinearTerm]:
     # The factors before the flux, perturbed, stand beside ∂_a F = Σ F' ∂_a (what F is made of).
     for part in _of_product(scheme, outer):
         for inner in _of_product(scheme, term.inner):
-            stencil = difference.after(inner.stencil)
-            if any(f.at_face and f.stencil == inner.stencil for f in term.inner.factors):
-                stencil = _backward(axis, dimension).after(inner.stencil)
+            stencil = term.acting(inner.stencil, inner.stencil in at_face)
             use = StencilUse(inner.column, inner.column_index, stencil)
-            frozen = tuple(_at_node(f, axis) for f in inner.frozen)
+            frozen = tuple(term.at_node(f) for f in inner.frozen)
             yield replace(
                 part,
                 amount=part.amount * inner.amount,
@@ -170,23 +167,3 @@ def _of_product(scheme: Scheme, product: SchemeProduct) -> Iterator[LinearTerm]:
         yield LinearTerm(
             "", None, name, None, identity, slope, product.coefficients, product.factors
         )
-
-
-def _backward(axis: int, dimension: int) -> Stencil:
-    """F_{i+½} − F_{i−½}, where the face i + ½ is counted by the node i."""
-    return stencils.one_sided(1, 1, -1, axis, dimension)
-
-
-def _at_node(factor: StencilUse, axis: int) -> StencilUse:
-    """Return a factor of a flux as one at the node; a difference at a face becomes the mean."""
-    if not factor.at_face:
-        return factor
-    dimension = factor.stencil.dimension
-    forward = stencils.staggered(0, 2, 1, axis, dimension)
-    shifted = {
-        tuple(-k for k in o): w for o, w in zip(forward.offsets, forward.weights, strict=True)
-    }
-    mean = Stencil(
-        forward.derivative, tuple(sorted(shifted)), tuple(shifted[o] for o in sorted(shifted)), 2
-    )
-    return replace(factor, stencil=mean.after(factor.stencil), at_face=False)

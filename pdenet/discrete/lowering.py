@@ -14,8 +14,8 @@ from typing import Any  # values: floats and arrays of NumPy
 import numpy as np
 import sympy as sp
 
-from pdenet.discrete import environment, stencils
-from pdenet.discrete.scheme import Scheme, SchemeProduct, SchemeTerm, StencilUse
+from pdenet.discrete import environment
+from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.stencils import Stencil
 from pdenet.discrete.structure import (
     Factor,
@@ -27,6 +27,7 @@ from pdenet.discrete.structure import (
     Structure,
     Weight,
 )
+from pdenet.discrete.terms import FluxTerm, SchemeProduct, SchemeTerm, StencilUse
 from pdenet.equation.functions import evaluate, plain, symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.equation.system import FREE_INDEX
@@ -170,22 +171,21 @@ class _Lowering:
     # -- terms ------------------------------------------------------------------------------------
 
     def _term(self, term: SchemeTerm) -> LayerTerm:
-        if term.inner is None or term.axis is None:
+        if not isinstance(term, FluxTerm):
             return LayerTerm(self._product(term.outer))
-        faces = tuple(self._factor(f) for f in term.inner.factors if f.at_face)
-        at_nodes = tuple(f for f in term.inner.factors if not f.at_face)
-        nodes = self._nodes(replace(term.inner, factors=at_nodes), term.axis)
+        faces = tuple(self._factor(f) for f in term.faces)
+        nodes = self._nodes(term.nodes, term.axis)
         outer = self._product(term.outer)
         inside = nodes.letters | {f.index for f in faces if f.index}
         kept = inside & (outer.letters | {FREE_INDEX})
         kernel = None
         if not faces:
-            stencil = stencils.central(1, 2, term.axis, self.scheme.system.dimension)
+            stencil = term.rule.derivative(term.axis, self.scheme.system.dimension)
             # What stands under a kernel already is not known beyond the ends of other axes.
             is_narrow = any(f.kernel is not None for f in nodes.factors)
             narrow = range(self.scheme.system.dimension) if is_narrow else ()
             kernel = self._kernel(stencil, narrow=narrow)
-        flux = Flux(term.axis, nodes, faces, "".join(sorted(kept)), kernel)
+        flux = Flux(term.axis, nodes, faces, "".join(sorted(kept)), kernel, term.rule)
         return LayerTerm(outer, flux)
 
     def _nodes(self, product: SchemeProduct, axis: int) -> LayerProduct:
@@ -320,7 +320,7 @@ class _Lowering:
         def letter(index: str) -> str:
             return letters.setdefault(index, "jklmnopqrs"[len(letters) - 1])
 
-        shape: list[Any] = [term.axis is not None]
+        shape: list[Any] = [isinstance(term, FluxTerm)]
         parts: list[SchemeProduct] = []
         # Factors first: they tell which index is which.
         for k, part in enumerate(term.products):
@@ -340,8 +340,9 @@ class _Lowering:
                 uses.append(replace(use, indices=indices))
             parts[k] = replace(parts[k], coefficients=tuple(uses))
         shape += [self._varies(part.prefactor) for part in parts]
-        inner = parts[1] if term.inner is not None else None
-        return tuple(shape), replace(term, outer=parts[0], inner=inner)
+        if isinstance(term, FluxTerm):
+            return tuple(shape), replace(term, outer=parts[0], inner=parts[1])
+        return tuple(shape), replace(term, outer=parts[0])
 
     def _varies(self, prefactor: sp.Expr) -> bool:
         names = symbol_names(prefactor)

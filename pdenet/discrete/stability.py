@@ -19,6 +19,7 @@ from pdenet.discrete.bounds import Bound, Stability
 from pdenet.discrete.environment import constants, coordinates
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme, discretise, discretise_on
+from pdenet.discrete.spaces import SPACES
 from pdenet.discrete.steppers import STEPPERS
 from pdenet.discrete.steppers import stepper as stepper_named
 from pdenet.equation import printing
@@ -243,7 +244,7 @@ def choose(
         # Damped waves: Euler is stable at steps of the size of h² only.
         return _with_stepper(system, grid, boundary, space, "rk4"), None
     scheme = _with_stepper(system, grid, boundary, space, "euler")
-    if space == "lax_friedrichs":
+    if SPACES[scheme.space].only is not None:
         return scheme, None
     stability = Stability(scheme, values)
     try:

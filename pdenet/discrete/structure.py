@@ -13,10 +13,11 @@ map are tensors, which this structure only names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sympy as sp
 
+from pdenet.discrete.fluxes import CENTRAL, FaceRule
 from pdenet.equation.system import FieldInfo
 
 
@@ -95,7 +96,7 @@ class LayerProduct:
 
 @dataclass(frozen=True)
 class Flux:
-    """(F_{i+½} − F_{i−½})/h with F = (mean of the nodes' product over the face) · Π faces.
+    """(F_{i+½} − F_{i−½})/h with F = (the nodes' product, brought to faces by the rule) · Π faces.
 
     Without differences at the face this is the central difference (F_{i+1} − F_{i−1})/2h of what
     stands at nodes: a kernel, like that of any other derivative.
@@ -106,6 +107,7 @@ class Flux:
         faces: differences at the face.
         index: the letters of the indices that the flux has, "" for a scalar.
         kernel: without faces, the place of the kernel in the block's list; else None.
+        rule: how a value at a face is made of values at nodes.
     """
 
     axis: int
@@ -113,6 +115,8 @@ class Flux:
     faces: tuple[Factor, ...]
     index: str
     kernel: int | None = None
+    # Weights that were saved before there were rules have texts without one in their fingerprint.
+    rule: FaceRule = field(default=CENTRAL, repr=False)
 
 
 @dataclass(frozen=True)

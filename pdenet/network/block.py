@@ -13,8 +13,9 @@ from torch import nn
 from pdenet.backends.torch_arrays import absolute_matrix
 from pdenet.discrete.advection import AbsoluteMatrix
 from pdenet.discrete.lowering import Lowered
-from pdenet.discrete.scheme import DT, SPACING, Scheme
+from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.structure import Flux, LayerProduct
+from pdenet.discrete.terms import DT, SPACING
 from pdenet.equation.symbols import TIME
 from pdenet.equation.values import Values
 from pdenet.network.contraction import Replacement

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import sympy as sp
 
 from pdenet.discrete.boundary import Boundary
-from pdenet.discrete.scheme import DT, SPACING
 from pdenet.discrete.steppers import RungeKutta, Stepper
+from pdenet.discrete.terms import DT, SPACING
 from pdenet.network.block import Block
 from pdenet.network.features import Row, Support
 from pdenet.network.layers import FaceDivergence, KernelDivergence, StackedTerms

@@ -11,7 +11,7 @@ from typing import Any  # values of maps are numbers or tensors
 
 import torch
 
-from pdenet.discrete.arrays import cut
+from pdenet.discrete.fluxes import divergence
 from pdenet.discrete.structure import Flux, Layer
 from pdenet.network.contraction import Contraction, Operand
 from pdenet.network.features import Row, Support, Window, convolve
@@ -47,16 +47,14 @@ class FaceDivergence:
         for face in self.faces:
             self.sizes.update(face.sizes)
         self.contraction = Contraction(operands, flux.index, self.sizes, PIXELS, dimension)
-        self.per_length = 1.0 / context.structure.spacing[flux.axis]
+        self.spacing = context.structure.spacing[flux.axis]
 
     def __call__(self, features: FieldValues, tensors: Tensors, t: Any) -> torch.Tensor:
         """Return the divergence, shape `(batch, *index, *space)`."""
         flux = self.nodes(features, tensors, t)
-        if flux.shape[self.place] > 1:
-            flux = 0.5 * (cut(flux, self.place, 0, -1) + cut(flux, self.place, 1, None))
+        flux = self.flux.rule.values(flux, self.place)
         flux = self.contraction([flux, *(face(features) for face in self.faces)])
-        upper, lower = cut(flux, self.place, 1, None), cut(flux, self.place, 0, -1)
-        return (upper - lower) * self.per_length
+        return divergence(flux, self.place, self.spacing)
 
 
 class KernelDivergence:

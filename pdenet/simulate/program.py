@@ -14,11 +14,12 @@ import numpy as np
 import opt_einsum
 import sympy as sp
 
-from pdenet.discrete import environment, stepping
-from pdenet.discrete.arrays import Array, Arrays, cut
-from pdenet.discrete.scheme import DT, Scheme, SchemeProduct, SchemeTerm, summation_groups
+from pdenet.discrete import environment, fluxes, stepping
+from pdenet.discrete.arrays import Array, Arrays
+from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.sides import Walls
 from pdenet.discrete.stencils import Stencil, apply, identity
+from pdenet.discrete.terms import DT, FluxTerm, SchemeProduct, SchemeTerm, summation_groups
 from pdenet.equation.functions import compile_expression, plain, symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.equation.system import FREE_INDEX, CoefficientUse, FieldInfo
@@ -168,36 +169,31 @@ class _Moment:
     def term(self, term: SchemeTerm, info: FieldInfo) -> Array:
         """Return a term, shape `(component, …, *space)`."""
         free = FREE_INDEX if info.size is not None else ""
-        if term.inner is None or term.axis is None:
-            value = self._product(term.outer, free, None, [])
+        if isinstance(term, FluxTerm):
+            flux = self._flux(term, term.outer.indices | set(free))
+            value = self._product(term.outer, free, None, [flux])
         else:
-            outside = _labels(term.outer) | set(free)
-            flux, label = self._flux(term.inner, term.axis, outside)
-            value = self._product(term.outer, free, None, [(flux, label)])
+            value = self._product(term.outer, free, None, [])
         if info.size is None:
             return value[None] if _ndim(value) else value
         return value
 
-    def _flux(self, inner: SchemeProduct, axis: int, outside: set[str]) -> tuple[Array, str]:
+    def _flux(self, term: FluxTerm, outside: set[str]) -> tuple[Array, str]:
         """Return (F_{i+½} − F_{i−½})/h and the labels of its leading axes."""
-        program = self.program
-        faces = [f for f in inner.factors if f.at_face]
-        nodes = SchemeProduct(
-            inner.prefactor, inner.coefficients, tuple(f for f in inner.factors if not f.at_face)
-        )
+        axis, faces = term.axis, term.faces
         at_face = {f.index for f in faces if f.index is not None}
-        kept = "".join(sorted(_labels(nodes) & (outside | at_face)))
-        flux = self._product(nodes, kept, axis, [])
+        kept = "".join(sorted(term.nodes.indices & (outside | at_face)))
+        flux = self._product(term.nodes, kept, axis, [])
         place = -(axis + 1)
-        if _ndim(flux) and flux.shape[place] > 1:
-            flux = 0.5 * (cut(flux, place, 0, -1) + cut(flux, place, 1, None))
+        if _ndim(flux):
+            flux = term.rule.values(flux, place)
         output = "".join(sorted((set(kept) | at_face) & outside))
         parts = [(self._difference(f.field, f.stencil, axis, at_face=True), f.index) for f in faces]
         flux = self._multiply(flux, kept, [(a, i or "") for a, i in parts], output)
         if not _ndim(flux) or flux.shape[place] == 1:
             return 0.0 * flux, output  # the divergence of a constant flux
-        h = program.scheme.domain.spacing[axis]
-        return (cut(flux, place, 1, None) - cut(flux, place, 0, -1)) * (1.0 / h), output
+        spacing = self.program.scheme.domain.spacing[axis]
+        return fluxes.divergence(flux, place, spacing), output
 
     def _product(
         self,
@@ -341,11 +337,6 @@ class _Moment:
         if extended is not None and _ndim(value):
             return program.walls.extend(value, extended)
         return value
-
-
-def _labels(product: SchemeProduct) -> set[str]:
-    found = {i for c in product.coefficients for i in c.indices}
-    return found | {f.index for f in product.factors if f.index is not None}
 
 
 def _ndim(value: Any) -> int:

@@ -20,13 +20,11 @@ from pdenet.discrete.boundary import Boundary, Dirichlet, Free, Neumann, Periodi
 from pdenet.discrete.closure import Rule
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import (
-    DT,
-    SPACING,
     Scheme,
     discretise,
-    summation_groups,
 )
 from pdenet.discrete.steppers import stepper
+from pdenet.discrete.terms import DT, SPACING, FluxTerm, summation_groups
 from pdenet.equation.catalogue import catalogue
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import D, coordinates
@@ -117,9 +115,9 @@ def test_a_flux_has_a_difference_over_the_face_and_a_mean_of_nodes() -> None:
     k = sp.Function("k")(x)
     (terms,) = made(PDE(sp.Eq(u1.diff(t), D(k * u1.diff(x), x)))).equations
     (term,) = terms
+    assert isinstance(term, FluxTerm)
     assert term.axis == 0
-    assert term.inner is not None
-    (factor,) = term.inner.factors
+    (factor,) = term.faces
     assert factor.at_face
     assert factor.stencil == stencils.staggered(1)
     # The whole is u_{i+1} − 2 u_i + u_{i−1} for k = 1, which no sawtooth is blind to.

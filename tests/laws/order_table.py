@@ -13,8 +13,9 @@ import pdenet as pn
 from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.domain import Domain
 from pdenet.discrete.environment import check_prefactors
-from pdenet.discrete.scheme import ACCURACY, discretise
+from pdenet.discrete.scheme import discretise
 from pdenet.discrete.setup import bound_values
+from pdenet.discrete.spaces import ACCURACY
 from pdenet.discrete.stability import Stability
 from pdenet.discrete.steppers import STEPPERS, RungeKutta, Splitting
 from pdenet.equation.analysis import term_order

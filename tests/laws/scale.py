@@ -13,7 +13,7 @@ import numpy as np
 
 from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.closure import Rule, Wrap
-from pdenet.discrete.scheme import SchemeProduct, SchemeTerm, StencilUse
+from pdenet.discrete.terms import FluxTerm, SchemeProduct, SchemeTerm, StencilUse
 from pdenet.equation.system import FREE_INDEX
 from pdenet.simulate.integrator import Integrator
 from pdenet.simulate.program import Program, _Moment
@@ -92,13 +92,13 @@ class _Sizes:
     def term(self, term: SchemeTerm, is_vector: bool) -> Any:
         """Return Σ |coefficient · weight · factor|, shape `(component, *space)`."""
         free = FREE_INDEX if is_vector else ""
-        if term.axis is None or term.inner is None:
+        if not isinstance(term, FluxTerm):
             return self._product(term.outer, free, [])
         scheme = self.program.scheme
         # A flux difference adds two faces, each a mean of two nodes: every node is met at most
         # twice with weight ½, and a difference over the face has two nodes over h.
-        outside = _labels(term.outer) | set(free)
-        labels = "".join(sorted(_labels(term.inner) & outside))
+        outside = term.outer.indices | set(free)
+        labels = "".join(sorted(term.inner.indices & outside))
         inner = self._product(term.inner, labels, [], own=term.axis)
         place = inner.ndim - 1 - term.axis
         points = inner.shape[place]
@@ -163,8 +163,3 @@ class _Sizes:
         # f of a field: its size is that of its values, f being smooth and of slope near 1.
         made, names = self.program.compiled(factor.function)
         return np.abs(made(*(total for _ in names))) + total
-
-
-def _labels(product: SchemeProduct) -> set[str]:
-    found = {i for c in product.coefficients for i in c.indices}
-    return found | {f.index for f in product.factors if f.index is not None}

@@ -19,7 +19,7 @@ import sympy as sp
 
 import pdenet as pn
 from pdenet.discrete import boundary as conditions
-from pdenet.discrete import scheme
+from pdenet.discrete import scheme, spaces
 from pdenet.discrete.domain import Domain
 from pdenet.discrete.steppers import STEPPERS
 from pdenet.equation.values import bind
@@ -85,7 +85,7 @@ def test_the_quick_cells_meet_every_pair_of_factors_that_all_cells_meet() -> Non
 def test_table_is_the_full_product_of_equations_schemes_and_boundary_kinds() -> None:
     kinds = {re.sub(r"(?<!^)([A-Z])", r"_\1", c.__name__).lower() for c in conditions.CONDITIONS}
     assert {p.name for p in PROBLEMS} == set(pn.catalogue)
-    assert set(SPACES) == set(scheme.SPACES) - {"auto"}
+    assert set(SPACES) == set(spaces.SPACES)
     assert set(KINDS) == kinds
     rows = {
         name if form == "advective" else f"{name} ({form} form)"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any  # values of maps are numbers or tensors
 import torch
 from torch import nn
 
-from pdenet.discrete.scheme import DT, SPACING
 from pdenet.discrete.structure import Flux, Layer, LayerProduct
+from pdenet.discrete.terms import DT, SPACING
 from pdenet.equation.pde import PDE
 from pdenet.equation.system import FREE_INDEX
 from pdenet.errors import NetworkError

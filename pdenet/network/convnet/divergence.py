@@ -54,6 +54,7 @@ class DirectionDivergence:
         self.split = bool(stack) and not is_one
         self.letters = first.index + (stack if self.split else "")
         self.axes = [f.axis for f in fluxes]
+        self.rule = first.rule
         at_faces = "".join(f.index for f in first.faces)
         kept = "".join(sorted(first.nodes.letters & set(first.index + at_faces)))
         if not first.faces:
@@ -93,7 +94,7 @@ class DirectionDivergence:
         flux = self.nodes(features, tensors, t)
         if self.contraction is not None:
             if self.varies:
-                flux = self._averaged(flux)
+                flux = self._at_faces(flux)
             faces = [face(features) for face in self.faces]
             if self.goes_beyond:
                 faces = [face[..., 1:-1, 1:-1] for face in faces]
@@ -104,8 +105,8 @@ class DirectionDivergence:
         made = made.reshape(made.shape[0], *self.shape, *made.shape[2:])
         return made if self.rows > 1 else made.squeeze(1 + len(self.shape))
 
-    def _averaged(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the means over nodes i and i+1 along the axis of each direction."""
+    def _at_faces(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values at faces, that of i+½ at node i, along the axis of each direction."""
         if not self.split:
             return self._mean(values, self.axes[0])
         parts: Sequence[torch.Tensor] = [values] * len(self.axes)
@@ -125,8 +126,9 @@ class DirectionDivergence:
             wide, here = wide.reshape(*values.shape[:-2], *wide.shape[-2:]), values
         rows, columns = here.shape[-2:]
         down, right = int(axis == 1), int(axis == 0)
-        after = wide[..., 1 + down : 1 + down + rows, 1 + right : 1 + right + columns]
-        return 0.5 * (here + after)
+        nodes = wide[..., 1 : 1 + rows + down, 1 : 1 + columns + right]
+        made: torch.Tensor = self.rule.values(nodes, -(axis + 1))
+        return made
 
 
 def _pads_alike(flux: Flux, with_zeros: bool) -> bool:

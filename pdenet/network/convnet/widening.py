@@ -152,12 +152,8 @@ class _Widening:
     def _outer_kernel(self, flux: Flux, key: tuple[object, ...], monomial: int) -> int:
         if flux.kernel is not None:
             return self._kernel(flux.kernel, key, monomial)
-        # F_{i+½} − F_{i−½}, where the face i+½ is kept at node i.
-        stencil = np.zeros((2 * self.radius + 1,) * 2)
-        centre = [self.radius, self.radius]
-        stencil[tuple(centre)] = 1.0
-        centre[1 - flux.axis] -= 1  # arrays are (y, x)
-        stencil[tuple(centre)] = -1.0
+        difference = flux.rule.difference(flux.axis, 2).kernel()
+        stencil = np.pad(difference, [(self.radius - n // 2,) for n in difference.shape])
         name = f"{self.form.structure.axes[flux.axis]}_faces"
         order = (1 - flux.axis, flux.axis)
         return self._added(("faces", flux.axis), name, order, stencil, key, monomial)

@@ -11,7 +11,8 @@ from pdenet.discrete import stencils
 from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.closure import Closure, Rule
 from pdenet.discrete.grid import Grid
-from pdenet.discrete.scheme import ACCURACY, discretise
+from pdenet.discrete.scheme import discretise
+from pdenet.discrete.spaces import ACCURACY
 from pdenet.discrete.stencils import Stencil
 from pdenet.discrete.steppers import Stepper
 from pdenet.equation.pde import PDE

@@ -18,8 +18,8 @@ import sympy as sp
 import torch
 
 from pdenet.discrete.boundary import boundary_parameters, resolve
-from pdenet.discrete.scheme import DT, SPACING
 from pdenet.discrete.structure import Factor, Flux, Kernel, LayerProduct, LayerTerm
+from pdenet.discrete.terms import DT, SPACING
 from pdenet.equation import printing
 from pdenet.equation.pde import PDE
 from pdenet.equation.rates import fields_in
