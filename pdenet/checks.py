@@ -42,6 +42,32 @@ def check_count(
     return int(value)
 
 
+def check_pair(name: str, value: object, error: type[PdenetError], hint: str) -> tuple[int, int]:
+    """Return a size in y and x, given as one positive whole number for both or as two.
+
+    Args:
+        name: what it is called.
+        value: what was given.
+        error: what is raised otherwise.
+        hint: what to do, for the message.
+    """
+    given = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(given) != 2:
+        raise error(f"{name} is one number of pixels or (y, x); got {value!r}; {hint}")
+    y, x = (check_count(name, one, 1, error, hint) for one in given)
+    return y, x
+
+
+def check_between(
+    name: str, value: object, low: float, high: float, error: type[PdenetError], hint: str
+) -> float:
+    """Return a finite number with low ≤ number < high; else the message says so, with a hint."""
+    if not is_number(value) or not low <= value < high:
+        above = f" and less than {high:g}" if math.isfinite(high) else ", finite"
+        raise error(f"{name} is a number, {low:g} or more{above}; got {value!r}; {hint}")
+    return float(value)
+
+
 def check_choice(name: str, given: object, known: Iterable[str], error: type[PdenetError]) -> str:
     """Return a word that is one of those known; else the message offers the nearest.
 

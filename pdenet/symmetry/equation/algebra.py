@@ -13,7 +13,7 @@ symmetry that rests on another identity is not found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any  # SymPy's polynomials and domains carry no types
 
@@ -21,17 +21,8 @@ import sympy as sp
 from sympy.polys.matrices import DomainMatrix
 from sympy.polys.rings import ring as make_ring
 
+from pdenet.equation.canonical import expand
 from pdenet.symmetry.equation.jets import Jet, JetSystem
-from pdenet.symmetry.equation.variables import (
-    Inverse,
-    Root,
-    arguments_of,
-    signed,
-    slope_of,
-    split,
-    value_of,
-    variables_of,
-)
 
 Poly = Any  # an element of a SymPy polynomial ring
 
@@ -54,16 +45,16 @@ class Algebra:
     def __post_init__(self) -> None:
         """Collect the variables, with those that derivatives of functions bring in."""
         seen: dict[sp.Expr, None] = {}
-        todo = [signed(e) for e in self.exprs]
+        todo = [_signed(e) for e in self.exprs]
         for _ in range(self.depth + 1):
             new: list[sp.Expr] = []
             while todo:
-                for atom in variables_of(todo.pop()):
+                for atom in _variables_of(todo.pop()):
                     if atom not in seen:
                         seen[atom] = None
-                        todo += arguments_of(atom)
+                        todo += _arguments_of(atom)
                         new += [] if atom.is_Symbol else [atom]
-            todo = [slope_of(a, s) for a in new for s in sorted(a.free_symbols, key=str)]
+            todo = [_slope_of(a, s) for a in new for s in sorted(a.free_symbols, key=str)]
         fixed = set(self.jets.coordinates)
         self.parameters = [a for a in seen if not a.has(Jet) and not (a.free_symbols & fixed)]
         ordered = sorted(
@@ -80,7 +71,7 @@ class Algebra:
         self._names = [sp.Symbol(f"p{k}", real=True) for k in range(len(free))]
         self.field = sp.QQ.frac_field(*self._names) if free else sp.QQ
         self._field_values = self._parameter_values(free)
-        self._back = dict(zip(self._names, map(value_of, free), strict=True))
+        self._back = dict(zip(self._names, map(_value_of, free), strict=True))
         self._jumps: list[tuple[int, int, Poly]] = []
         self._rules = list(self._make_rules())
         self._jumps = list(self._make_jumps())
@@ -89,7 +80,7 @@ class Algebra:
 
     def read(self, expr: sp.Expr) -> Poly:
         """Return an expression as an element of the ring, roots and squares of sines reduced."""
-        return self.reduced(self._read(signed(expr)))
+        return self.reduced(self._read(_signed(expr)))
 
     def _read(self, expr: sp.Expr) -> Poly:
         if expr.is_Rational:
@@ -104,7 +95,7 @@ class Algebra:
             for part in expr.args:
                 product = product * self._read(part)
             return product
-        coefficient, atom, power = split(expr)
+        coefficient, atom, power = _split(expr)
         if power == 0:
             return self._read(coefficient)
         made = self.generators[atom] ** power
@@ -177,7 +168,7 @@ class Algebra:
                 made = self.ring.zero
                 for symbol in sorted(atom.free_symbols, key=str):
                     if isinstance(symbol, Jet) or symbol == self.jets.coordinates[1 + axis]:
-                        made = made + self.read(slope_of(atom, symbol)) * self._chain(symbol, axis)
+                        made = made + self.read(_slope_of(atom, symbol)) * self._chain(symbol, axis)
             self._derivatives[key] = made
         return self._derivatives[key]
 
@@ -193,7 +184,7 @@ class Algebra:
             if atom == symbol:
                 made = made + poly.diff(self.generators[atom])
             elif not atom.is_Symbol and symbol in atom.free_symbols:
-                slope = self.read(slope_of(atom, symbol))
+                slope = self.read(_slope_of(atom, symbol))
                 made = made + poly.diff(self.generators[atom]) * slope
         return self.reduced(made)
 
@@ -291,7 +282,7 @@ class Algebra:
                 for part in parts[1:]:
                     total = total + part if expr.is_Add else total * part
                 return total
-            coefficient, atom, power = split(expr)
+            coefficient, atom, power = _split(expr)
             if isinstance(atom, Inverse):
                 return value(coefficient) / value(atom.args[0]) ** power
             return value(coefficient) * self.field.from_sympy(known[atom]) ** power
@@ -300,3 +291,102 @@ class Algebra:
             1 / value(a.args[0]) if isinstance(a, Inverse) else self.field.from_sympy(known[a])
             for a in self.parameters
         ]
+
+
+# -- variables ----------------------------------------------------------------------------------
+# What monomials are made of besides jets, coordinates and parameters: functions such as sin(u), a
+# reciprocal 1/q and a root. Absolute values, maxima and steps are written by signs first.
+
+
+class Inverse(sp.Function):
+    """1/q, kept whole."""
+
+    @classmethod
+    def eval(cls, below: sp.Expr) -> None:
+        """Never evaluate."""
+
+
+class Root(sp.Function):
+    """The k-th root of an argument, kept whole."""
+
+    @classmethod
+    def eval(cls, argument: sp.Expr, degree: sp.Expr) -> None:
+        """Never evaluate."""
+
+
+def _signed(expr: sp.Expr) -> sp.Expr:
+    """Write absolute values, maxima and steps by signs."""
+    if not expr.has(sp.Abs, sp.Max, sp.Min, sp.Heaviside):
+        return expr
+
+    def larger(sign: int) -> Callable[..., sp.Expr]:
+        def of(first: sp.Expr, *others: sp.Expr) -> sp.Expr:
+            for other in others:
+                gap = first - other
+                first = expand((first + other + sign * gap * sp.sign(gap)) / 2)
+            return first
+
+        return of
+
+    made = expr.replace(sp.Max, larger(1)).replace(sp.Min, larger(-1))
+    made = made.replace(sp.Heaviside, lambda a, *_: (1 + sp.sign(a)) / 2)
+    return expand(made.replace(sp.Abs, lambda a: a * sp.sign(a)))
+
+
+def _slope_of(atom: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
+    """Return the partial derivative of a variable by a symbol."""
+    return _signed(sp.diff(_value_of(atom), symbol))
+
+
+def _value_of(atom: sp.Expr) -> sp.Expr:
+    """Return what a variable stands for, in SymPy's own functions."""
+    if isinstance(atom, Inverse):
+        return 1 / atom.args[0]
+    if isinstance(atom, Root):
+        return atom.args[0] ** (1 / atom.args[1])
+    return atom
+
+
+def _split(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, int]:
+    """Return (c, a, n) with expr = c · aⁿ for a variable a and n ≥ 0."""
+    base, exponent = (expr.base, expr.exp) if expr.is_Pow else (expr, sp.S.One)
+    if not exponent.is_Rational:
+        return sp.S.One, expr, 1
+    if exponent.is_Integer and exponent > 0:
+        if base.is_Add or base.is_Mul:
+            return expand(expr), sp.S.One, 0
+        return sp.S.One, base, int(exponent)
+    if exponent.is_Integer:
+        if base.is_Pow or base.is_Mul:  # 1/√u is √u/u
+            parts = [sp.Pow(b, exponent) for b in sp.Mul.make_args(base)]
+            if len(parts) > 1:
+                return sp.Mul(*parts), sp.S.One, 0
+        content, rest = base.as_content_primitive()
+        if rest.could_extract_minus_sign():
+            content, rest = -content, -rest
+        return content**exponent, Inverse(expand(rest)), -int(exponent)
+    degree = int(exponent.q)
+    whole = exponent.p // degree
+    over = exponent.p - whole * degree
+    return sp.Pow(base, whole), Root(base, sp.Integer(degree)), int(over)
+
+
+def _variables_of(expr: sp.Expr) -> set[sp.Expr]:
+    """Return the variables of an expression."""
+    if expr.is_Rational:
+        return set()
+    if expr.is_Add or expr.is_Mul:
+        return set().union(*(_variables_of(a) for a in expr.args))
+    coefficient, atom, power = _split(expr)
+    return _variables_of(coefficient) | ({atom} if power else set())
+
+
+def _arguments_of(atom: sp.Expr) -> list[sp.Expr]:
+    """Return the expressions that the relation of a variable needs."""
+    if isinstance(atom, Inverse | Root):
+        return [atom.args[0]]
+    if isinstance(atom, sp.sin):
+        return [sp.cos(atom.args[0])]
+    if isinstance(atom, sp.sinh):
+        return [sp.cosh(atom.args[0])]
+    return []

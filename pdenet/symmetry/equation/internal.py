@@ -16,17 +16,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import scipy.linalg
 import sympy as sp
 from scipy.cluster.hierarchy import DisjointSet
 
+from pdenet.errors import SymmetryError
 from pdenet.symmetry.equation.algebra import Algebra
-from pdenet.symmetry.equation.check_flows import check_internal
 from pdenet.symmetry.equation.jets import JetSystem
-from pdenet.symmetry.equation.runs import Check, Symmetry
+from pdenet.symmetry.equation.runs import (
+    Check,
+    Run,
+    Symmetry,
+    check_homogeneous,
+    compare,
+    conditions,
+    numbers,
+)
 from pdenet.symmetry.equation.vector_fields import integral, sign_and_size, signed_sum
 
 if TYPE_CHECKING:
     from pdenet.simulate.solver import Solver
+
+
+_ANGLE = 0.3
+"""ε in exp(εX): far from 0 and, with X of integers, from where cosines are special."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +65,21 @@ class InternalSymmetry(Symmetry):
                     terms.append((is_negative, f"{shown} ∂{name}"))
         return signed_sum(terms)
 
-    def _check(self, solver: Solver, state: object | None, until: float | None) -> Check:
-        return check_internal(self.matrix, solver, state, until)
+    def _check(self, solver: Solver, u: np.ndarray, run: Run) -> Check:
+        generator = numbers(self.matrix, run)
+        if len(generator) != len(u):
+            raise SymmetryError(
+                f"X has one row a component; got {generator.shape} for the components "
+                f"{', '.join(solver.components)}; find the symmetries of this solver's equation"
+            )
+        check_homogeneous(run, "an internal symmetry")
+        _check_mixed(generator, run)
+        finite = scipy.linalg.expm(_ANGLE * generator)
+
+        def act(array: np.ndarray) -> np.ndarray:
+            return np.einsum("jk,k...->j...", finite, array)
+
+        return compare(act(run.advance(u)), run.advance(act(u)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,3 +195,19 @@ def _name(matrices: list[sp.Matrix], n: int) -> str:
         return "block diagonal: " + " ⊕ ".join(f"gl({k})" for k in sizes)
     commute = all(a * b == b * a for a, b in itertools.combinations(matrices, 2))
     return f"{count} dimensions, {'commutative' if commute else 'not commutative'}"
+
+
+def _check_mixed(generator: np.ndarray, run: Run) -> None:
+    names = run.values.system.field_names
+    of = [name for name in names for _ in range(*_length(run.values.slices[name]))]
+    for j, k in zip(*np.nonzero(generator), strict=True):
+        mine, other = (conditions(run.boundary, [of[i]]) for i in (j, k))
+        if list(map(repr, mine)) != list(map(repr, other)):
+            raise SymmetryError(
+                f"fields that a symmetry mixes have the same conditions; got {mine} for {of[j]!r} "
+                f"and {other} for {of[k]!r}; check it on a periodic grid"
+            )
+
+
+def _length(place: slice) -> tuple[int, int]:
+    return int(place.start), int(place.stop)

@@ -17,17 +17,8 @@ import sympy as sp
 from pdenet.discrete.boundary import Dirichlet, Neumann, Robin
 from pdenet.errors import SymmetryError
 from pdenet.symmetry.equation.axis_maps import AxisMap, lattice_group
-from pdenet.symmetry.equation.check_flows import numbers
 from pdenet.symmetry.equation.found import Broken, Found
-from pdenet.symmetry.equation.runs import (
-    Check,
-    Run,
-    Symmetry,
-    compare,
-    depends_on,
-    fixed_run,
-    given_state,
-)
+from pdenet.symmetry.equation.runs import Check, Run, Symmetry, compare, depends_on, numbers
 from pdenet.symmetry.equation.vector_fields import sign_and_size, signed_sum
 
 if TYPE_CHECKING:
@@ -83,8 +74,38 @@ class LatticeSymmetry(Symmetry):
                 parts.append(f"{name} → {signed_sum(shown)}")
         return ", ".join(parts)
 
-    def _check(self, solver: Solver, state: object | None, until: float | None) -> Check:
-        return check_lattice(self.map, self.matrix, self.coefficients, solver, state, until)
+    def _check(self, solver: Solver, u: np.ndarray, run: Run) -> Check:
+        g = self.map
+        if g.dimension != solver.grid.dimension:
+            raise SymmetryError(
+                f"a symmetry of {g.dimension} dimensions acts on as many axes; got a grid of "
+                f"{solver.grid.dimension}; use a solver of the same equation"
+            )
+        mix = np.eye(len(u)) if self.matrix is None else numbers(self.matrix, run)
+        if self.matrix is None and g.time < 0:
+            mix = _rate_signs(run)
+        places = _places(g, run)
+        _check_walls(g, mix, run)
+
+        def act(array: np.ndarray) -> np.ndarray:
+            moved = np.einsum("jk,k...->j...", mix, array)
+            d = g.dimension
+            # Array axes are (component, z, y, x); those of g count from x.
+            order = [0, *(d - g.permutation[d - 1 - k] for k in range(d))]
+            moved = np.transpose(moved, order)
+            for axis, place in enumerate(places):
+                moved = np.take(moved, place, axis=d - axis)
+            return moved
+
+        other = run
+        if self.coefficients:
+            tensors = run.values.tensors
+            other = run.changed(
+                tensors={a: s * tensors[b] for a, (b, s) in self.coefficients.items()}
+            )
+        if g.time < 0:
+            return compare(-act(run.rates(u, run.start)), other.rates(act(u), run.start))
+        return compare(act(run.advance(u)), other.advance(act(u)))
 
     def __str__(self) -> str:
         action = self.action()
@@ -104,59 +125,6 @@ def by_time(
         for group in ([replace(g, time=time) for g in lattice_group(dimension)] for time in (1, -1))
     )
     return kept, turned
-
-
-def check_lattice(
-    g: AxisMap,
-    matrix: sp.Matrix | None,
-    coefficients: Mapping[str, tuple[str, int]],
-    solver: Solver,
-    state: object | None,
-    until: float | None,
-) -> Check:
-    """Return how far (g·u)(t, x) = M u(±t, g⁻¹x) is from holding.
-
-    Args:
-        g: the map of space, with or without a reversal of time.
-        matrix: M; None for the identity.
-        coefficients: for a family, what takes the place of each coefficient, with its sign.
-        solver: a solver whose grid and boundary g maps to themselves.
-        state: an initial state, or None for a sample.
-        until: how long to run, or None for some steps.
-
-    Raises:
-        SymmetryError: g does not map the grid or the boundary to itself.
-    """
-    u = given_state(solver, state)
-    run = fixed_run(solver, u, until)
-    if g.dimension != solver.grid.dimension:
-        raise SymmetryError(
-            f"a symmetry of {g.dimension} dimensions acts on as many axes; got a grid of "
-            f"{solver.grid.dimension}; use a solver of the same equation"
-        )
-    mix = np.eye(len(u)) if matrix is None else numbers(matrix, run)
-    if matrix is None and g.time < 0:
-        mix = _rate_signs(run)
-    places = _places(g, run)
-    _check_walls(g, mix, run)
-
-    def act(array: np.ndarray) -> np.ndarray:
-        moved = np.einsum("jk,k...->j...", mix, array)
-        d = g.dimension
-        # Array axes are (component, z, y, x); those of g count from x.
-        order = [0, *(d - g.permutation[d - 1 - k] for k in range(d))]
-        moved = np.transpose(moved, order)
-        for axis, place in enumerate(places):
-            moved = np.take(moved, place, axis=d - axis)
-        return moved
-
-    other = run
-    if coefficients:
-        tensors = run.values.tensors
-        other = run.changed(tensors={a: s * tensors[b] for a, (b, s) in coefficients.items()})
-    if g.time < 0:
-        return compare(-act(run.rates(u, run.start)), other.rates(act(u), run.start))
-    return compare(act(run.advance(u)), other.advance(act(u)))
 
 
 def _rate_signs(run: Run) -> np.ndarray:

@@ -18,7 +18,7 @@ import sympy as sp
 from pdenet.discrete.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme, discretise
-from pdenet.equation.functions import symbol_names
+from pdenet.equation.functions import evaluate, symbol_names
 from pdenet.equation.values import Values, as_numpy
 from pdenet.errors import SymmetryError
 from pdenet.simulate.integrator import Integrator
@@ -83,10 +83,11 @@ class Symmetry(ABC):
             SymmetryError: grid or boundary break it, as walls break a translation, or the solver
                 is one of another equation.
         """
-        return self._check(solver, state, until)
+        u = sample_state(solver) if state is None else solver.initial_state(state)
+        return self._check(solver, u, fixed_run(solver, u, until))
 
     @abstractmethod
-    def _check(self, solver: Solver, state: object | None, until: float | None) -> Check:
+    def _check(self, solver: Solver, u: np.ndarray, run: Run) -> Check:
         """Return how far it is from holding on a grid."""
 
 
@@ -220,9 +221,11 @@ def sample_state(solver: Solver) -> np.ndarray:
     return solver.initial_state(state.astype(solver.integrator.dtype))
 
 
-def given_state(solver: Solver, state: object | None) -> np.ndarray:
-    """Return the user's state as an array, or the sample."""
-    return sample_state(solver) if state is None else solver.initial_state(state)
+def numbers(matrix: sp.Matrix, run: Run) -> np.ndarray:
+    """Return a matrix with the solver's values of the parameters put in, float64."""
+    known = {n: float(v) for n, v in run.values.numbers.items() if np.ndim(as_numpy(v)) == 0}
+    rows = [[float(evaluate(sp.S.Zero + e, known)) for e in row] for row in matrix.tolist()]
+    return np.array(rows, dtype=np.float64)
 
 
 def depends_on(run: Run, axis: str) -> bool:

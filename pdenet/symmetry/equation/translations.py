@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import sympy as sp
 
 from pdenet.equation.canonical import expand
@@ -12,14 +13,21 @@ from pdenet.equation.functions import symbol_names
 from pdenet.equation.printing import text
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.equation.system import System
+from pdenet.errors import SymmetryError
 from pdenet.symmetry.equation.algebra import Algebra
-from pdenet.symmetry.equation.check_flows import check_translation
 from pdenet.symmetry.equation.found import Broken, Found
 from pdenet.symmetry.equation.jets import JetSystem
-from pdenet.symmetry.equation.runs import Check, Symmetry
+from pdenet.symmetry.equation.runs import Check, Run, Symmetry, check_periodic, compare
 
 if TYPE_CHECKING:
     from pdenet.simulate.solver import Solver
+
+
+_LATER = 0.37
+"""By how much a run is begun later, in units of its length or of 1; no period divides it."""
+
+_NODES = 3
+"""By how many nodes a state is moved: an odd number, more than a stencil's width."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,17 @@ class Translation(Symmetry):
     def __str__(self) -> str:
         return self.name
 
-    def _check(self, solver: Solver, state: object | None, until: float | None) -> Check:
-        return check_translation(self.axis, solver, state, until)
+    def _check(self, solver: Solver, u: np.ndarray, run: Run) -> Check:
+        if self.axis == TIME:
+            return compare(run.advance(u), run.shifted(max(1.0, run.until) * _LATER).advance(u))
+        if self.axis not in solver.grid.axes:
+            raise SymmetryError(
+                f"the axes are {', '.join(solver.grid.axes)}; got {self.axis!r}; use one"
+            )
+        check_periodic(run, self.axis, "a translation")
+        place = -1 - solver.grid.axes.index(self.axis)
+        moved = np.roll(u, _NODES, axis=place)
+        return compare(np.roll(run.advance(u), _NODES, axis=place), run.advance(moved))
 
 
 def translations(jets: JetSystem) -> Found[Translation]:

@@ -13,15 +13,7 @@ import sympy as sp
 from pdenet.equation.printing import text
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.errors import SymmetryError
-from pdenet.symmetry.equation.check_flows import numbers
-from pdenet.symmetry.equation.runs import (
-    Check,
-    Run,
-    Symmetry,
-    compare,
-    fixed_run,
-    given_state,
-)
+from pdenet.symmetry.equation.runs import Check, Run, Symmetry, compare, numbers
 
 if TYPE_CHECKING:
     from pdenet.simulate.solver import Solver
@@ -105,8 +97,37 @@ class Generator(Symmetry):
             rows.append([*slopes, entry.xreplace(dict.fromkeys(self.variables, sp.S.Zero))])
         return sp.Matrix([*rows, [0] * (len(rows) + 1)])
 
-    def _check(self, solver: Solver, state: object | None, until: float | None) -> Check:
-        return check_generator(self.matrix(), self.components, solver, state, until)
+    def _check(self, solver: Solver, u: np.ndarray, run: Run) -> Check:
+        """Return how far it is from holding in the middle half of the box.
+
+        V changes a solution at the rate Q = φ − τ u_t − Σ ξ^a u_a, its characteristic. For the
+        solver's run S, a true generator has
+
+            ( S(u₀ + ε Q[u₀]) − S(u₀ − ε Q[u₀]) ) / 2ε = Q[S u₀] + O(h²),
+
+        with u_t from the solver's right side and u_a by central differences. Q of a coordinate such
+        as x ∂u does not close up at a periodic seam.
+        """
+        missing = [c for c in self.components if c not in solver.components]
+        if missing:
+            raise SymmetryError(
+                f"a generator acts on the solver's components {', '.join(solver.components)}; got "
+                f"one for {missing[0]!r}; find the symmetries of this solver's equation"
+            )
+        u = u.astype(np.float64)
+        # Not from 0, where a boost t ∂x + ∂u could not be told from ∂u.
+        run = run.shifted(run.until)
+        field = _Characteristic(numbers(self.matrix(), run), self.components, solver, run)
+        start = field.at(u, run.start)
+        size = float(np.abs(start).max())
+        if size == 0:
+            size = 1.0
+        eps = _SMALL * float(np.abs(u).max() or 1.0) / size
+        moved = (run.advance(u + eps * start) - run.advance(u - eps * start)) / (2 * eps)
+        middle = (slice(None), *(slice(n // 4, n - n // 4) for n in solver.grid.shape))
+        end = run.advance(u)
+        difference = compare(moved[middle], field.at(end, run.until)[middle]).difference
+        return Check(difference, field.size(end, run.until))
 
     @property
     def name(self) -> str:
@@ -190,56 +211,6 @@ def _name(v: Generator) -> str:
 
 _SMALL = 1e-4
 """ε Q in terms of u: what is quadratic, 1e-8, and rounding, 1e-16/1e-4, are both far below h²."""
-
-
-def check_generator(
-    matrix: sp.Matrix,
-    components: Sequence[str],
-    solver: Solver,
-    state: object | None,
-    until: float | None,
-) -> Check:
-    """Return how far a generator is from holding in the middle half of the box.
-
-    It changes a solution at the rate Q = φ − τ u_t − Σ ξ^a u_a, its characteristic. For the
-    solver's run S, a true generator has
-
-        ( S(u₀ + ε Q[u₀]) − S(u₀ − ε Q[u₀]) ) / 2ε = Q[S u₀] + O(h²),
-
-    with u_t from the solver's right side and u_a by central differences. The middle half of the box
-    is compared: Q of a coordinate such as x ∂u does not close up at a periodic seam.
-
-    Args:
-        matrix: the affine coefficients, rows τ, ξ…, φ…, 0; columns t, x…, u…, 1.
-        components: the fields it acts on, without generated rates.
-        solver: a solver of the equation.
-        state: an initial state, smooth and far from the walls, or None for a sample.
-        until: how long to run; fix it to see the error fall by 4 where h is halved.
-
-    Raises:
-        SymmetryError: the solver has other components.
-    """
-    missing = [c for c in components if c not in solver.components]
-    if missing:
-        raise SymmetryError(
-            f"a generator acts on the solver's components {', '.join(solver.components)}; got one "
-            f"for {missing[0]!r}; find the symmetries of this solver's equation"
-        )
-    u = given_state(solver, state).astype(np.float64)
-    length = fixed_run(solver, u, until)
-    # Not from 0, where a boost t ∂x + ∂u could not be told from ∂u.
-    run = length.shifted(length.until)
-    field = _Characteristic(numbers(matrix, run), components, solver, run)
-    start = field.at(u, run.start)
-    size = float(np.abs(start).max())
-    if size == 0:
-        size = 1.0
-    eps = _SMALL * float(np.abs(u).max() or 1.0) / size
-    moved = (run.advance(u + eps * start) - run.advance(u - eps * start)) / (2 * eps)
-    middle = (slice(None), *(slice(n // 4, n - n // 4) for n in solver.grid.shape))
-    end = run.advance(u)
-    difference = compare(moved[middle], field.at(end, run.until)[middle]).difference
-    return Check(difference, field.size(end, run.until))
 
 
 class _Characteristic:

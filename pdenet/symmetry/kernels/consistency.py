@@ -20,9 +20,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from pdenet.checks import check_count
+from pdenet.checks import check_count, check_pair
 from pdenet.errors import SymmetryError
-from pdenet.symmetry.arguments import pair
 from pdenet.symmetry.kernels.running import evaluating, home
 
 Images = Tensor | Iterable[Any] | Dataset[Any]
@@ -170,8 +169,9 @@ def shift_views(
 ) -> tuple[str, Views]:
     """Return a name, and the function that gives two crops of each picture of a batch."""
     generator = np.random.default_rng(check_count("seed", seed, 0, SymmetryError, "write seed=0"))
-    height, width = pair("crop", crop, "crop=224")
-    size = None if of is None else pair("of", of, "of=256, or None for pictures as they are")
+    height, width = check_pair("crop", crop, SymmetryError, "write crop=224")
+    hint = "write of=256, or None for pictures as they are"
+    size = None if of is None else check_pair("of", of, SymmetryError, hint)
 
     def views(batch: Tensor) -> tuple[Tensor, Tensor]:
         if size is not None:

@@ -19,9 +19,9 @@ from typing import Any  # rows for JSON
 import torch
 from torch import nn
 
+from pdenet.checks import check_pair
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.directions import Directions
-from pdenet.symmetry import arguments
 from pdenet.symmetry.kernels.running import REFUSALS, home, model_name
 from pdenet.symmetry.kernels.tracing import Pair, Window, trace
 
@@ -186,7 +186,7 @@ def uneven_padding(
         >>> found.uses[0].before, found.uses[0].after, found.below, found.above
         ((1, 1), (0, 0), (7, 7), (9, 9))
     """
-    height, width = arguments.pair("size", size, "224")
+    height, width = check_pair("size", size, SymmetryError, "write 224")
     channels = _channels(model) if in_channels is None else in_channels
     try:
         windows = _traced(model, (height, width), channels)

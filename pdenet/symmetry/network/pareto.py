@@ -17,9 +17,8 @@ from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.copies import copied
 from pdenet.symmetry.groups import ORTHOGONAL
-from pdenet.symmetry.network.counting import count
 from pdenet.symmetry.network.places import free_stages, opened, shape_of
-from pdenet.symmetry.network.pruning import pruned
+from pdenet.symmetry.network.pruning import count, pruned
 from pdenet.symmetry.network.sparsify import sparsify
 from pdenet.symmetry.network.transform import transforms
 

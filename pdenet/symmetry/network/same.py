@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pdenet.checks import check_between
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.symmetry.arguments import between
 from pdenet.symmetry.network.canonical import canonical_matrix, prepared, rows_of_stage
 from pdenet.symmetry.network.places import shape_of
 from pdenet.symmetry.network.pruning import logits_change, probes
@@ -107,7 +107,7 @@ def same_function(
         check_stages(model)
     _check_architectures(a, b)
     if tolerance is not None:
-        between("tolerance", tolerance, 0.0, math.inf, "tolerance=1e-3")
+        check_between("tolerance", tolerance, 0.0, math.inf, SymmetryError, "write tolerance=1e-3")
     eps = max(torch.finfo(next(m.parameters()).dtype).eps for m in (a, b))
     # In float64, so that the weights' own rounding is all that is left.
     one, other = prepared(a).double(), prepared(b).double()

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pdenet.checks import check_count
+from pdenet.checks import check_between, check_count, check_pair
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.copies import copied
 from pdenet.network.convnet.unit_rows import UnitRows, leave_out
-from pdenet.symmetry.arguments import between, pair
-from pdenet.symmetry.network.counting import Count, count
 from pdenet.symmetry.network.descent import balanced, descend
 from pdenet.symmetry.network.gauge import choose, entry_of, fix, removable, triangulate
 from pdenet.symmetry.network.places import free_stages, opened, places, shape_of
 from pdenet.symmetry.network.pruning import (
+    Count,
+    count,
     largest_threshold,
     logits_change,
     probes,
@@ -200,10 +200,11 @@ def sparsify(
     stages = _stages(model, stage)
     check_count("steps", steps, 0, SymmetryError, "write steps=300")
     check_count("seed", seed, 0, SymmetryError, "write seed=0")
-    between("tolerance", tolerance, 0.0, math.inf, "tolerance=1e-3")
+    check_between("tolerance", tolerance, 0.0, math.inf, SymmetryError, "write tolerance=1e-3")
     if threshold is not None:
-        between("threshold", threshold, 0.0, 1.0, "1e-3, or None for the largest that is tolerated")
-    size = None if size is None else pair("size", size, "size=32")
+        hint = "write 1e-3, or None for the largest that is tolerated"
+        check_between("threshold", threshold, 0.0, 1.0, SymmetryError, hint)
+    size = None if size is None else check_pair("size", size, SymmetryError, "write size=32")
     images = probes(model, images, seed)
     was_training = model.training
     start = copied(model).eval()

@@ -197,7 +197,10 @@ def one_logit() -> nn.Module:
         (lambda: shift_consistency(Sides(), PICTURES, crop="4"), "crop is an integer"),  # type: ignore[arg-type]
         (lambda: shift_consistency(Sides(), PICTURES, crop=(4, 4, 4)), "crop is one number"),  # type: ignore[arg-type]
         (lambda: shift_consistency(Sides(), PICTURES, crop=4, of=6.5), "of is an integer"),  # type: ignore[arg-type]
-        (lambda: shift_consistency(Sides(), PICTURES, crop=4, of=None, seed=-1), "seed is a whole"),
+        (
+            lambda: shift_consistency(Sides(), PICTURES, crop=4, of=None, seed=-1),
+            "seed is an integer",
+        ),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(call: Any, words: str) -> None:

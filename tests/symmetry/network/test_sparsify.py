@@ -16,12 +16,11 @@ from pdenet.errors import SymmetryError
 from pdenet.network.convnet.export import export
 from pdenet.network.convnet.unit_rows import write_out
 from pdenet.symmetry.network import descent
-from pdenet.symmetry.network.counting import count
 from pdenet.symmetry.network.descent import OBJECTIVES, balanced, descend, moved
 from pdenet.symmetry.network.group import group
 from pdenet.symmetry.network.pareto import pareto
 from pdenet.symmetry.network.places import free_stages, opened, places, shape_of
-from pdenet.symmetry.network.pruning import logits_change, probes, pruned
+from pdenet.symmetry.network.pruning import count, logits_change, probes, pruned
 from pdenet.symmetry.network.same import same_function
 from pdenet.symmetry.network.sparsify import sparsify
 from pdenet.symmetry.network.transform import transforms
