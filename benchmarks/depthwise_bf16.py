@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pdenet.network.convnet.depthwise import depthwise_conv2d
+from pdenet.network.convnet.convolutions import depthwise_conv2d
 
 CHANNELS, KERNELS, PIXELS, BATCH = 64, 4, 56, 8
 

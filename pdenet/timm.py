@@ -22,9 +22,9 @@ from torch import nn
 from pdenet.errors import CheckpointError, MissingExtraError, UnknownNameError, suggest
 from pdenet.network.convnet.activation import Hardball, Softball
 from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.config import MODELS
 from pdenet.network.convnet.layout import Layout, settled_layout
 from pdenet.network.convnet.models import create_model, list_models
-from pdenet.network.convnet.published import MODELS
 from pdenet.network.convnet.stage import Stage
 from pdenet.network.convnet.weights import read_tensors
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any  # a time is a number or a tensor; so are values of expressions
 
 import numpy as np
@@ -14,21 +14,20 @@ from pdenet.backends.torch_arrays import absolute_matrix
 from pdenet.discrete.advection import AbsoluteMatrix
 from pdenet.discrete.lowering import Lowered
 from pdenet.discrete.scheme import Scheme
-from pdenet.discrete.structure import Flux, LayerProduct
+from pdenet.discrete.structure import Flux
 from pdenet.discrete.terms import DT, SPACING
 from pdenet.equation.symbols import TIME
 from pdenet.equation.values import Values
-from pdenet.network.contraction import Replacement
 from pdenet.network.expression import Expression
 from pdenet.network.features import Banks, Features, Window
 from pdenet.network.kernels import STENCILS, Kernels
 from pdenet.network.layers import StackedTerms, divergences
 from pdenet.network.padding import Padding
-from pdenet.network.products import Divergence, FieldValues, StackedProduct, Tensors, WeightStack
+from pdenet.network.products import Context, Divergence, FieldValues, StackedProduct, Tensors
 from pdenet.network.tensors import NamedTensors
 
 
-class Block(nn.Module):
+class Block(nn.Module, Context):
     """∂u/∂t = F(t, u): convolutions, products and sums, as a `Structure` names them.
 
     Args:
@@ -186,27 +185,9 @@ class Block(nn.Module):
 
     folds_linear = True
 
-    def letters(self, weights: WeightStack, stack: str, derived: str) -> str:
-        """Return the letters of a stack of coefficients: the stack's first."""
-        return stack + "".join(dict.fromkeys(weights.indices))
-
-    def is_one(self, product: LayerProduct) -> bool:
-        """Tell whether number · scale is 1 for ever: never, since numbers are tensors."""
-        return False
-
     def map_changes(self, names: Collection[str]) -> bool:
         """Tell whether what varies in space depends on the state or on the time."""
         return not {TIME, *(f.name for f in self.structure.fields)}.isdisjoint(names)
-
-    def after(
-        self, product: StackedProduct
-    ) -> Mapping[int, Callable[[torch.Tensor], torch.Tensor]]:
-        """Return what is done to results on the way: nothing."""
-        return {}
-
-    def instead(self, product: StackedProduct) -> Mapping[int, Replacement]:
-        """Return what is carried out in place of steps: nothing."""
-        return {}
 
     def divergences(self, fluxes: Sequence[Flux], stack: str) -> tuple[list[Divergence], str]:
         """Return what computes the divergences of a layer, and the letters of their stack."""

@@ -9,7 +9,7 @@ spatial operands are an element-wise product. The order comes from opt_einsum.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -71,6 +71,7 @@ class Contraction:
 
     Attributes:
         operands: the operands given, and behind them the result of each step.
+        num_given: how many are given.
         steps: the steps, in order.
     """
 
@@ -85,6 +86,7 @@ class Contraction:
         self.dimension = dimension
         self.output = output
         self.operands = list(operands)
+        self.num_given = len(self.operands)
         self.steps: list[Step] = []
         self.sizes = dict(sizes)
         waiting = list(range(len(operands)))
@@ -111,14 +113,22 @@ class Contraction:
         )
         return path
 
+    def numbered(self) -> Iterator[tuple[int, Step]]:
+        """Go through the steps with the numbers of their results."""
+        return enumerate(self.steps, self.num_given)
+
+    def field_and_constant(self, step: Step) -> tuple[int, int]:
+        """Return the numbers of the spatial operand of a 1×1 convolution and of the other."""
+        is_first = self.operands[step.first].is_spatial
+        return (step.first, step.second) if is_first else (step.second, step.first)
+
     def made_with(self, operand: int) -> str:
         """Return the letters of the first step that takes an operand to something spatial.
 
         An operand that first meets other constants, such as a number before it, is followed.
         """
         letters = self.operands[operand].letters
-        start = len(self.operands) - len(self.steps)
-        for k, step in enumerate(self.steps, start):
+        for k, step in self.numbered():
             if operand in (step.first, step.second):
                 letters, operand = step.result.letters, k
                 if step.kind != "weights":
@@ -127,7 +137,7 @@ class Contraction:
 
     def inside(self) -> list[frozenset[int]]:
         """Return for each operand, those that steps make included, which given ones are in it."""
-        made = [frozenset((k,)) for k in range(len(self.operands) - len(self.steps))]
+        made = [frozenset((k,)) for k in range(self.num_given)]
         for step in self.steps:
             made.append(made[step.first] | made[step.second])
         return made
@@ -135,8 +145,7 @@ class Contraction:
     def prepare(self, tensors: Mapping[int, torch.Tensor]) -> dict[int, torch.Tensor]:
         """Return the given operands, by number, and all that constants among them make."""
         made = dict(tensors)
-        start = len(self.operands) - len(self.steps)
-        for k, step in enumerate(self.steps, start):
+        for k, step in self.numbered():
             if step.kind == "weights":
                 made[k] = self._step(step, made)
         return made
@@ -161,12 +170,10 @@ class Contraction:
             Shape `(batch, *output, *space)`, of constants only `(*output,)`.
         """
         made = {**prepared, **tensors}
-        start = len(self.operands) - len(self.steps)
-        for k, step in enumerate(self.steps, start):
+        for k, step in self.numbered():
             if k not in made:
                 if k in instead:
-                    is_first = self.operands[step.first].is_spatial
-                    field, constant = (step.first, step.second)[:: 1 if is_first else -1]
+                    field, constant = self.field_and_constant(step)
                     made[k] = instead[k](made[constant], made[field])
                 else:
                     made[k] = self._step(step, made)

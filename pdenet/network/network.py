@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from pdenet.checks import check_choice
+from pdenet.checks import check_choice, check_count
 from pdenet.discrete import stability as stable
 from pdenet.discrete import stepping
 from pdenet.discrete.boundary import Boundary
@@ -30,7 +30,6 @@ from pdenet.network.kernels import CONSTRAINTS, STENCILS
 from pdenet.network.options import (
     check_names,
     check_time,
-    count,
     refuse_gradients,
     settled_dt,
     torch_device,
@@ -40,6 +39,8 @@ from pdenet.network.options import (
 )
 from pdenet.network.products import Tensors
 from pdenet.network.readback.reading import Reading, read_back
+
+_STEPS = "give a number of steps"
 
 
 class Network(nn.Module):
@@ -110,7 +111,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         check_kinds(grid, boundary, stability)
-        self.steps = count("steps", steps)
+        self.steps = check_count("steps", steps, 1, NetworkError, _STEPS)
         chosen = torch_dtype(dtype)
         check_choice("stencils", stencils, CONSTRAINTS, NetworkError)
         given = check_dt(dt)
@@ -182,9 +183,11 @@ class Network(nn.Module):
             NetworkError: u does not fit, or a count is not a positive integer.
         """
         self._check_input(u, t)
-        count("steps", steps)
-        every = None if checkpoint_every is None else count("checkpoint_every", checkpoint_every)
-        cut = None if truncate_every is None else count("truncate_every", truncate_every)
+        every, cut = checkpoint_every, truncate_every
+        counts = {"steps": steps, "checkpoint_every": every, "truncate_every": cut}
+        for name, count in counts.items():
+            if count is not None or name == "steps":
+                check_count(name, count, 1, NetworkError, _STEPS)
         tensors = None if self.block.changes else self.block.tensors(t)
         motion = _Motion(self.block, tensors)
 

@@ -2,7 +2,8 @@
 
 Nothing here knows of an equation: the operations are the steps of the contractions that a block
 carries out. What lies between them is of its own kind: the convolutions and the boundaries of a
-`Network` in `description`, the directions, norms and skips of a `PDEBlock` in `convnet.flow`.
+`Network` in `description`, the directions, norms and skips of a `PDEBlock` in
+`convnet.explanation`.
 """
 
 from __future__ import annotations

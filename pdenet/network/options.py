@@ -1,4 +1,4 @@
-"""Options: what the constructor of a network was given, checked and settled."""
+"""Options: what a network was given, to make it and to run it, checked and settled."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any  # values= takes numbers, arrays, tensors, expressions
 import numpy as np
 import sympy as sp
 import torch
+import torch.fx
 
 from pdenet.discrete import stability as stable
 from pdenet.discrete.boundary import Boundary
@@ -25,17 +26,6 @@ from pdenet.network.kernels import STENCILS
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 """The dtypes of networks, by name."""
-
-
-def count(name: str, value: object) -> int:
-    """Return a positive integer.
-
-    Raises:
-        NetworkError: it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise NetworkError(f"{name} is a positive integer; got {value!r}; give a number of steps")
-    return int(value)
 
 
 def torch_dtype(dtype: object) -> torch.dtype:
@@ -81,6 +71,45 @@ def check_time(t: object) -> None:
             )
     elif isinstance(t, bool) or not isinstance(t, numbers.Real):
         raise NetworkError(f"the time is a number; got {t!r}; write net(u, t=0.0)")
+
+
+def check_pictures(name: str, given: object, channels: int) -> None:
+    """Check that a tensor is a batch of pictures; of its shape the number of channels alone counts.
+
+    Nothing here depends on values or on the size of the batch, so that compilers leave it out.
+
+    Args:
+        name: how the tensor is called.
+        given: what was given.
+        channels: how many channels are expected.
+
+    Raises:
+        NetworkError: it is not of the shape `(batch, channels, y, x)`, or not of floating point.
+    """
+    if isinstance(given, torch.fx.Proxy):  # being traced: it has no shape yet
+        return
+    if not isinstance(given, torch.Tensor):
+        raise NetworkError(
+            f"{name} is a tensor of shape (batch, {channels}, y, x); got a "
+            f"{type(given).__name__}; use torch.from_numpy"
+        )
+    shape = tuple(given.shape)
+    if given.ndim != 4:
+        hint = f"write {name}[None]" if given.ndim == 3 else "give pictures side by side"
+        raise NetworkError(
+            f"{name} has the shape (batch, {channels}, y, x); got {given.ndim} axes, {shape}; "
+            f"{hint}"
+        )
+    if given.shape[1] != channels:
+        raise NetworkError(
+            f"{name} has {channels} channels, as the model was made for; got {given.shape[1]} in "
+            f"the shape {shape}; give pictures of {channels} channels, or in_channels="
+            f"{given.shape[1]} to the model"
+        )
+    if not given.is_floating_point():
+        raise NetworkError(
+            f"{name} is of floating point; got {given.dtype}; write {name}.float() / 255 for bytes"
+        )
 
 
 def trainable_names(system: System, trainable: object) -> set[str]:

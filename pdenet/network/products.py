@@ -91,31 +91,37 @@ class FieldValues(Protocol):
 
 
 class Context(Protocol):
-    """What a layer asks of its block while it is built and while it is carried out."""
+    """What a layer asks of its block while it is built and while it is carried out.
+
+    Attributes:
+        structure: the block's structure.
+        window: where its results are wanted.
+        folds_linear: whether a sum of kernels of one field is one kernel.
+        banks: all convolutions.
+        products: all stacked products so far; a new one enters itself.
+    """
 
     structure: Structure
     window: Window
     folds_linear: bool
-
-    @property
-    def banks(self) -> Bank:
-        """All convolutions."""
-
-    @property
-    def products(self) -> list[StackedProduct]:
-        """All stacked products so far; a new one enters itself."""
+    banks: Bank
+    products: list[StackedProduct]
 
     def letters(self, weights: WeightStack, stack: str, derived: str) -> str:
         """Return the letters of a stack of coefficients, each once, in the order of its axes.
+
+        By default the stack's first.
 
         Args:
             weights: the coefficients.
             stack: the letter of the stack, "" where all terms have the same coefficient.
             derived: the letters of what is differentiated.
         """
+        return stack + "".join(dict.fromkeys(weights.indices))
 
     def is_one(self, product: LayerProduct) -> bool:
         """Tell whether number · scale of a product is 1 for ever, and may be left out."""
+        return False
 
     def map_changes(self, names: Collection[str]) -> bool:
         """Tell whether what varies in space has to be evaluated anew at each stage."""
@@ -124,15 +130,18 @@ class Context(Protocol):
         self, product: StackedProduct
     ) -> Mapping[int, Callable[[torch.Tensor], torch.Tensor]]:
         """Return what is done to the results of a product's steps, by their numbers."""
+        return {}
 
     def instead(self, product: StackedProduct) -> Mapping[int, Replacement]:
         """Return what is carried out in place of a product's steps, by their numbers."""
+        return {}
 
     def divergences(self, fluxes: Sequence[Flux], stack: str) -> tuple[list[Divergence], str]:
         """Return what computes the divergences of a layer, and the letters of their stack."""
 
     def varies(self, name: str) -> bool:
         """Tell whether a coefficient varies in space."""
+        return False
 
     def sizes_of(self, name: str) -> tuple[int, ...]:
         """Return the lengths of a coefficient's indices."""
@@ -148,7 +157,8 @@ class Context(Protocol):
         """Return what varies in space, shape `(batch, *space)`, axes of length 1 allowed."""
 
     def extended(self, tensor: torch.Tensor, window: Window) -> torch.Tensor:
-        """Return a coefficient with one more node at both ends of the window's axes."""
+        """Return a coefficient that varies with one more node at both ends of a window's axes."""
+        return tensor
 
 
 class Divergence(Protocol):
@@ -265,9 +275,8 @@ class StackedProduct:
         operands = {}
         if self.maps_change:
             operands[self.place_of_maps] = self._map(features, tensors, t)
-        start = self.place_of_weights + len(self.weights)
         fields = [*(factor(features) for factor in self.factors), *others]
-        operands |= dict(enumerate(fields, start))
+        operands |= dict(enumerate(fields, self.place_of_factors))
         result = self.contraction.run(
             tensors.prepared[self.key],
             operands,
@@ -285,8 +294,13 @@ class StackedProduct:
 
     @property
     def place_of_weights(self) -> int:
-        """The number of the first weight's operand; the factors follow the weights."""
+        """The number of the first weight's operand."""
         return self.place_of_maps + bool(self.maps)
+
+    @property
+    def place_of_factors(self) -> int:
+        """The number of the first factor's operand, behind the weights."""
+        return self.place_of_weights + len(self.weights)
 
     def _map(self, features: FieldValues | None, tensors: Tensors, t: Any) -> torch.Tensor:
         made = [self.context.map(m, features, tensors, t, self.window) for m in self.maps]

@@ -22,7 +22,10 @@ def drawn_values(pde: PDE, size: int, seed: int) -> dict[str, Any]:
     form = form_of(pde)
     random = np.random.default_rng(seed)
     made: dict[str, Any] = {
-        name: random.uniform(-1, 1, form.shape(name, size)) for name in form.shapes
+        name: random.uniform(
+            -1, 1, [form.length(name, axis, size) for axis in range(len(form.shapes[name]))]
+        )
+        for name in form.shapes
     }
     made |= {name: random.uniform(0.5, 1) for name in form.symbols}
     return made | {name: random.uniform(-0.5, 0.5, (3, 3)) for name in form.functions}

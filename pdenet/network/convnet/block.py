@@ -11,32 +11,39 @@ from typing import TYPE_CHECKING, Any  # values of maps are numbers or tensors
 import torch
 from torch import nn
 
+from pdenet.checks import check_count
 from pdenet.discrete.structure import Flux, Layer, LayerProduct
 from pdenet.discrete.terms import DT, SPACING
 from pdenet.equation.pde import PDE
 from pdenet.equation.system import FREE_INDEX
 from pdenet.errors import NetworkError
 from pdenet.network.contraction import Replacement
-from pdenet.network.convnet.closing import Closing, closing_of
 from pdenet.network.convnet.coefficients import Coefficients
+from pdenet.network.convnet.convolutions import Projection
 from pdenet.network.convnet.directions import continued
 from pdenet.network.convnet.divergence import DirectionDivergence
 from pdenet.network.convnet.drawing import draw_block
 from pdenet.network.convnet.explanation import explain_block
 from pdenet.network.convnet.features import DirectionBanks, DirectionFeatures, bank_name
 from pdenet.network.convnet.form import Form, form_of
-from pdenet.network.convnet.opening import Opening, normalised, opening_key, openings_of
-from pdenet.network.convnet.options import check_pictures
-from pdenet.network.convnet.projection import Projection
-from pdenet.network.convnet.relaxation import Relaxation, check_count
+from pdenet.network.convnet.norms import (
+    Closing,
+    Opening,
+    closing_of,
+    normalised,
+    opening_key,
+    openings_of,
+)
+from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.slots import LayerSlots, slots_of
-from pdenet.network.convnet.widening import widen
-from pdenet.network.convnet.widths import Widths, carries_free_index
+from pdenet.network.convnet.widening import Widths, carries_free_index, widen
 from pdenet.network.expression import Expression
 from pdenet.network.features import Window
 from pdenet.network.layers import StackedTerms
+from pdenet.network.options import check_pictures
 from pdenet.network.products import (
     STACK,
+    Context,
     Divergence,
     FieldValues,
     StackedProduct,
@@ -48,7 +55,7 @@ if TYPE_CHECKING:  # loading Matplotlib takes a second; a model does not wait fo
     from matplotlib.figure import Figure
 
 
-class PDEBlock(nn.Module):
+class PDEBlock(nn.Module, Context):
     """u + F(u): one forward Euler step of an equation with trainable coefficients and directions.
 
     Its layers follow from the equation's terms. In Eq. (3), C_jk u_k is a 1×1 convolution, ∂_a u_j
@@ -99,10 +106,10 @@ class PDEBlock(nn.Module):
         super().__init__()
         self.form = form = pde if isinstance(pde, Form) else form_of(pde)
         self.relaxation = relaxation = Relaxation() if relaxation is None else relaxation
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        self.in_channels = check_count("in_channels", in_channels, 1, NetworkError)
         out_channels = in_channels if out_channels is None else out_channels
-        self.out_channels = check_count("out_channels", out_channels, 1)
-        self.stride = check_count("stride", stride, 1)
+        self.out_channels = check_count("out_channels", out_channels, 1, NetworkError)
+        self.stride = check_count("stride", stride, 1, NetworkError)
         self.drop_path = drop_path
         width, out_width = (self._width(c) for c in (in_channels, out_channels))
         widened = widen(form, relaxation)
@@ -362,7 +369,7 @@ class PDEBlock(nn.Module):
         if len(weights):
             made = torch.cat((u, nn.functional.conv2d(u, weights[:, :, None, None])), dim=1)
         made = made.index_select(1, self.coefficients.order(label))  # (batch, all rows, y, x)
-        return made.unflatten(1, self.coefficients.unit_rows[label].shape[:-1])
+        return made.unflatten(1, self.coefficients.unit_rows[label][:-1])
 
     def leave_out(self, label: str, rows: Sequence[int], product: int, step: int) -> None:
         """Leave unit rows out of an opening convolution; see `unit_rows.leave_out`."""
@@ -378,17 +385,9 @@ class PDEBlock(nn.Module):
         """Return what computes the divergences of a layer, and the letters of their stack."""
         return [DirectionDivergence(fluxes, stack, self, self.banks)], fluxes[0].index + stack
 
-    def varies(self, name: str) -> bool:
-        """Tell whether a coefficient varies in space: those with indices do not."""
-        return False
-
     def sizes_of(self, name: str) -> tuple[int, ...]:
         """Return the lengths of a coefficient's indices."""
         return self.coefficients.shapes[name]
-
-    def extended(self, tensor: torch.Tensor, window: Window) -> torch.Tensor:
-        """Return a coefficient that varies in space beyond the ends: there is none."""
-        return tensor
 
     def map(
         self,

@@ -10,7 +10,7 @@ from typing import Any  # a user's options
 import torch
 from torch import nn
 
-from pdenet.checks import check_choice
+from pdenet.checks import check_choice, check_count
 from pdenet.equation.pde import PDE
 from pdenet.errors import NetworkError
 from pdenet.network.convnet.activation import activation as activation_of
@@ -19,14 +19,13 @@ from pdenet.network.convnet.explanation import explain_model
 from pdenet.network.convnet.form import form_of
 from pdenet.network.convnet.fusing import folded
 from pdenet.network.convnet.hub import HubModel
-from pdenet.network.convnet.layout import Layout, settled_layout
-from pdenet.network.convnet.levels import feature_info, taken
-from pdenet.network.convnet.options import check_pictures
-from pdenet.network.convnet.relaxation import Relaxation, check_count
+from pdenet.network.convnet.layout import Layout, feature_info, settled_layout, taken
+from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.stage import Stage
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.network.convnet.stem import Stem
 from pdenet.network.convnet.unit_rows import UnitRows, leave_out, unit_rows_config
+from pdenet.network.options import check_pictures
 
 PLACES = ("auto", "stages", "blocks")
 """Where activations stand."""
@@ -119,8 +118,8 @@ class Classifier(nn.Module, HubModel):
         drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
-        self.num_classes = check_count("num_classes", num_classes, 0)
-        self.in_channels = check_count("in_channels", in_channels, 1)
+        self.num_classes = check_count("num_classes", num_classes, 0, NetworkError)
+        self.in_channels = check_count("in_channels", in_channels, 1, NetworkError)
         self.layout = layout = settled_layout(layout)
         self.drop_rate = _probability("drop_rate", drop_rate)
         self.drop_path_rate = drop_path_rate = _probability("drop_path_rate", drop_path_rate)
@@ -359,7 +358,7 @@ class Classifier(nn.Module, HubModel):
         """
         pool = self.global_pool if global_pool is None else global_pool
         check_choice("global_pool", pool, POOLS, NetworkError)
-        count = check_count("num_classes", num_classes, 0)
+        count = check_count("num_classes", num_classes, 0, NetworkError)
         if count and not pool:
             raise NetworkError(
                 f"a head reads features without pixels; got num_classes={count} and "

@@ -9,27 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from pdenet.errors import NetworkError
-from pdenet.network.convnet.widths import source_name
+from pdenet.network.convnet.widening import source_name
 from pdenet.network.products import STACK, StackedProduct, WeightStack, diagonals
-
-
-@dataclass(frozen=True)
-class UnitRows:
-    """Rows of a parameter that are those of the identity, and are not kept.
-
-    Attributes:
-        rows: for each component which row.
-        shape: the parameter's shape with all rows.
-    """
-
-    rows: tuple[int, ...]
-    shape: tuple[int, ...]
 
 
 class Coefficients(nn.Module):
@@ -42,7 +28,7 @@ class Coefficients(nn.Module):
         tensors: the parameters; the name of one joins those of the coefficients in it: "A_B".
         labels: for each stack of coefficients its parameter's name.
         letters: for each stack the letters of its parameter's axes.
-        unit_rows: for parameters without their unit rows which these are.
+        unit_rows: for parameters without their unit rows the shapes with all rows.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -51,7 +37,7 @@ class Coefficients(nn.Module):
         self.tensors = nn.ParameterDict()
         self.labels: dict[WeightStack, str] = {}
         self.letters: dict[WeightStack, str] = {}
-        self.unit_rows: dict[str, UnitRows] = {}
+        self.unit_rows: dict[str, tuple[int, ...]] = {}
         self._homes: dict[str, WeightStack] = {}
 
     def ask(self, weights: WeightStack, stack: str, derived: str) -> str:
@@ -161,16 +147,16 @@ class Coefficients(nn.Module):
         order[rest] = torch.arange(len(rows), count)
         # Not saved: the config has the rows.
         self.register_buffer(f"order_{label}", order.to(values.device), persistent=False)
-        self.unit_rows[label] = UnitRows(tuple(rows), shape)
+        self.unit_rows[label] = shape
 
     @torch.no_grad()
     def write_out(self, label: str) -> None:
         """Keep parameters for all rows again; those of the identity have its zeros and ones."""
-        found, rest = self.unit_rows.pop(label), self.tensors[label].detach()
-        unit = torch.eye(found.shape[-1], dtype=rest.dtype, device=rest.device)
+        shape, rest = self.unit_rows.pop(label), self.tensors[label].detach()
+        unit = torch.eye(shape[-1], dtype=rest.dtype, device=rest.device)
         whole = torch.cat((unit, rest)).index_select(0, self.order(label))
         delattr(self, f"order_{label}")
-        self._replace(label, whole.reshape(found.shape))
+        self._replace(label, whole.reshape(shape))
 
     def order(self, label: str) -> torch.Tensor:
         """Return for each row its place among the unit rows and, behind them, the others."""

@@ -8,7 +8,7 @@ Their block, as it has been described (official):
 
 with k = 4 where n ≤ 128, else 2, in the layout of ResNet-50: 9,531,940 parameters at 100 classes.
 That is Eq. (7) with kn hidden components and `opening_norm`, so that nothing is approximated; see
-`published.official_equation`.
+`config.official_equation`.
 
 Nobody here has seen such a file. These are the names that are expected [unconfirmed], each with
 `.weight`, and for a norm `.bias`, `.running_mean`, `.running_var`:
@@ -40,9 +40,9 @@ from torch import nn
 from pdenet.errors import CheckpointError
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.classifier import Classifier
+from pdenet.network.convnet.config import official_equation
 from pdenet.network.convnet.directions import Directions
-from pdenet.network.convnet.opening import opening_key
-from pdenet.network.convnet.published import official_equation
+from pdenet.network.convnet.norms import opening_key
 
 _WRAPPERS = ("state_dict", "model", "module")
 _NORM = ("weight", "bias", "running_mean", "running_var")

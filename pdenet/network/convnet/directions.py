@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from pdenet.discrete.structure import Kernel
-from pdenet.network.convnet.depthwise import depthwise_conv2d
-from pdenet.network.convnet.options import check_reach
+from pdenet.errors import NetworkError
+from pdenet.network.convnet.convolutions import depthwise_conv2d
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.widening import Direction
 from pdenet.network.kernels import Kernels
@@ -144,9 +144,24 @@ def pad(u: torch.Tensor, names: tuple[str, str], width: int) -> tuple[torch.Tens
         (-1, along_x, (width, width, 0, 0)),
         (-2, along_y, (0, 0, width, width)),
     ):
-        check_reach(name, u.shape[place], width)
+        _check_reach(name, u.shape[place], width)
         u = F.pad(u, sizes, mode="constant" if name == "zeros" else name)
     return u, 0
+
+
+def _check_reach(padding: str, points: int, width: int) -> None:
+    """Check that a picture has the pixels that a padding repeats.
+
+    Raises:
+        NetworkError: it has not.
+    """
+    least = {"reflect": width + 1, "circular": width}.get(padding, 1)
+    if points < least:
+        raise NetworkError(
+            f"padding={padding!r} by {width} repeats as many pixels of a picture and needs at "
+            f"least {least} along each axis; got {points}; give larger pictures, fewer stages, or "
+            'padding="zeros"'
+        )
 
 
 def continued(

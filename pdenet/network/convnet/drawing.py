@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pdenet.network.convnet.flow import FlowSource, flow_of
+from pdenet.network.convnet.explanation import FlowSource, flow_of
 from pdenet.network.operations import Operation
 
 if TYPE_CHECKING:  # loading Matplotlib takes a second; a model does not wait for it

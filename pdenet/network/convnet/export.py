@@ -28,10 +28,9 @@ import numpy as np
 import torch
 from torch.export import Dim, ExportedProgram
 
-from pdenet.checks import check_choice
+from pdenet.checks import check_choice, check_count
 from pdenet.errors import MissingExtraError, NetworkError
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.network.convnet.relaxation import check_count
 from pdenet.network.convnet.weights import save_weights, write_atomically
 
 FORMATS = ("onnx", "torch-export", "safetensors")
@@ -173,7 +172,8 @@ def _size(model: Classifier, given: object) -> tuple[int, int]:
     both = given if isinstance(given, tuple | list) else (given, given)
     if len(both) != 2:
         raise NetworkError(f"image_size is one number, or (y, x); got {given!r}; write 224")
-    return check_count("image_size", both[0], 1), check_count("image_size", both[1], 1)
+    y, x = (check_count("image_size", pixels, 1, NetworkError) for pixels in both)
+    return y, x
 
 
 def _require_onnx() -> None:

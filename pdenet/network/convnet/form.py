@@ -57,13 +57,9 @@ class Form:
     is_second_order: bool
     equation: str
 
-    def shape(self, name: str, width: int) -> tuple[int, ...]:
-        """Return the shape of a coefficient for fields of `width` components."""
-        return tuple(self._length(expr, width) for expr in self.shapes[name])
-
     def length(self, name: str, axis: int, width: int) -> int:
         """Return the length of one index of a coefficient for fields of `width` components."""
-        return self._length(self.shapes[name][axis], width)
+        return int(self.shapes[name][axis].xreplace({self.size: sp.Integer(width)}))
 
     def of_positions(self) -> Form:
         """Return, for pairs (u, u_t), the form whose state is u alone and whose F is u_tt."""
@@ -77,9 +73,6 @@ class Form:
             layers=tuple(rows[fields[k].name] for k in places),
         )
         return replace(self, structure=structure)
-
-    def _length(self, expr: sp.Expr, width: int) -> int:
-        return int(expr.xreplace({self.size: sp.Integer(width)}))
 
 
 def form_of(pde: PDE) -> Form:

@@ -18,18 +18,21 @@ the norms behind them differ.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from pdenet.equation.system import FREE_INDEX
 from pdenet.network.convnet.block import PDEBlock
-from pdenet.network.convnet.copies import Model, copied
 from pdenet.network.convnet.directions import Directions
-from pdenet.network.convnet.opening import opening_key
+from pdenet.network.convnet.norms import opening_key
 from pdenet.network.convnet.widening import COPY
 from pdenet.network.products import StackedProduct, WeightStack
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class Shift(nn.Module):
@@ -50,6 +53,14 @@ class Shift(nn.Module):
         if self.scale is not None:
             x = x * self.scale[:, None, None]
         return x + self.bias[:, None, None]
+
+
+def copied(model: Model) -> Model:
+    """Return a copy with parameters of its own, in the same mode."""
+    # Not copy.deepcopy(model): making an object of its class may ask for the equation.
+    made = object.__new__(type(model))
+    made.__dict__.update(copy.deepcopy(model.__dict__))
+    return made
 
 
 @torch.no_grad()

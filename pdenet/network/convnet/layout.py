@@ -1,17 +1,23 @@
-"""Layout: how many blocks of which width a classifier has, and how a picture enters it."""
+"""Layout: how many blocks of which width a classifier has, and how a picture enters it.
+
+Its states that are asked for by number are levels: 0 the stem, k the k-th stage.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any  # an entry of `feature_info` is a number or a string
 
-from pdenet.checks import check_choice
+from pdenet.checks import check_choice, check_count, is_integer
 from pdenet.errors import NetworkError, suggest
-from pdenet.network.convnet.relaxation import check_count
 
 STEMS = ("pooled", "plain")
 """What stands before the first stage."""
+
+STEM_LEVEL = 2
+"""The place of the ReLU in a stem, behind which level 0 stands."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Layout:
                     f"{name} of a layout has a number for each stage; got {given!r}; write "
                     f"{name}=(64, 128)"
                 )
-            made = tuple(check_count(f"each of {name}", value, 1) for value in given)
+            made = tuple(check_count(f"each of {name}", value, 1, NetworkError) for value in given)
             object.__setattr__(self, name, made)
         if len(self.widths) != len(self.depths):
             raise NetworkError(
@@ -95,3 +101,56 @@ def settled_layout(given: object) -> Layout:
         f"layout is a Layout or one of {', '.join(LAYOUTS)}; got {given!r}."
         f"{suggest(str(given), LAYOUTS)}"
     )
+
+
+def feature_info(layout: Layout) -> list[dict[str, Any]]:
+    """Return what stands at each level, as timm's users know it.
+
+    Returns:
+        For each level a dict of `num_chs`, its channels, `reduction`, how many pixels of the
+        picture make one along each axis, and `module`, the name of the module behind which it is.
+    """
+    stem = {
+        "num_chs": layout.widths[0],
+        "reduction": 2 if layout.stem == "pooled" else 1,
+        "module": f"stem.{STEM_LEVEL}",
+    }
+    stages = [
+        {"num_chs": width, "reduction": reduction, "module": f"stages.{k}"}
+        for k, (width, reduction) in enumerate(zip(layout.widths, layout.reductions, strict=True))
+    ]
+    return [stem, *stages]
+
+
+def taken(count: int, indices: int | Sequence[int] | None) -> list[int]:
+    """Return the levels that are asked for, counted from 0, each once and by increasing depth.
+
+    Args:
+        count: how many levels there are.
+        indices: the numbers of levels, from the end where negative; an integer n for the last n;
+            None for all.
+
+    Raises:
+        NetworkError: there is no such level, or none is asked for.
+    """
+    if indices is None:
+        return list(range(count))
+    if is_integer(indices):
+        if not 1 <= indices <= count:
+            raise NetworkError(
+                f"indices is a number of last levels from 1 to {count}; got {indices}; give the "
+                "levels themselves as a tuple, or None for all"
+            )
+        return list(range(count - int(indices), count))
+    if not isinstance(indices, tuple | list) or not indices:
+        raise NetworkError(
+            f"indices is a number of last levels, a tuple of levels or None; got {indices!r}; "
+            f"write indices=(0, {count - 1})"
+        )
+    for level in indices:
+        if not is_integer(level) or not -count <= level < count:
+            raise NetworkError(
+                f"a level is a number from 0, the stem, to {count - 1}, or from the end from -1 "
+                f"to {-count}; got {level!r} in indices={indices!r}; see feature_info"
+            )
+    return sorted({int(level) % count for level in indices})

@@ -1,6 +1,6 @@
 """Models: the published classifiers by name, and classifiers as they were saved.
 
-See `published` for the table of names.
+See `config` for the table of names.
 """
 
 from __future__ import annotations
@@ -9,16 +9,11 @@ import os
 from collections.abc import Mapping
 from typing import Any  # options of a classifier
 
-from pdenet.equation.catalogue import catalogue
 from pdenet.equation.pde import PDE
 from pdenet.errors import UnknownNameError, suggest
-from pdenet.network.convnet import published
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.network.convnet.unit_rows import unit_rows_of
+from pdenet.network.convnet.config import MODELS
 from pdenet.network.convnet.weights import load_weights, read_config
-
-MODELS = published.MODELS
-"""For each model the name of its equation in the catalogue and the options that it fixes."""
 
 
 def list_models(filter: str = "") -> list[str]:  # noqa: A002  # the name that timm's users know
@@ -53,12 +48,7 @@ def create_model(name: str, num_classes: int = 100, **options: Any) -> Classifie
         raise UnknownNameError(
             f"models are {', '.join(list_models())}; got {name!r}.{suggest(str(name), MODELS)}"
         )
-    is_fused, folded = options.pop("fused", False), options.pop("folded_stages", ())
-    units = unit_rows_of(options.pop("unit_rows", ()))
-    equation, fixed = MODELS[name]
-    model = Classifier(catalogue[equation], num_classes, **{**fixed, **options})
-    model.name = name
-    return model.rebuilt(folded, is_fused, units)
+    return Classifier.from_config({**options, "name": name, "num_classes": num_classes})
 
 
 def classifier_from_config(config: Mapping[str, Any], pde: PDE | None = None) -> Classifier:

@@ -7,7 +7,7 @@ from layer to layer, as those of one equation do, and kernels nudged towards sym
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -18,7 +18,7 @@ from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.divergence import DirectionDivergence
 from pdenet.network.convnet.features import DirectionFeatures
 from pdenet.network.convnet.stage import Stage
-from pdenet.network.features import Support
+from pdenet.network.products import Divergence
 
 NUM_STATES = 4
 """How many random states the matrices of a block are taken at."""
@@ -230,7 +230,7 @@ def direction_matrices(block: PDEBlock, states: torch.Tensor | None = None) -> t
     on = torch.eye(kernels, dtype=u.dtype, device=u.device)
     on = on.repeat_interleave(channels, dim=0).repeat(count, 1)  # (pictures, kernels)
     with _without_norms(block):
-        made = _Linearised(block, u, tangents, on).change()
+        made = _change(block, u, tangents, on)
     return made.reshape(count, kernels, channels, -1).mT
 
 
@@ -244,8 +244,10 @@ def _without_norms(block: PDEBlock) -> Iterator[None]:
         block.closings, block.openings = kept
 
 
-class _Linearised:
-    """F at pixels whose derivatives are 0, and its change with one derivative of each.
+def _change(
+    block: PDEBlock, u: torch.Tensor, tangents: torch.Tensor, on: torch.Tensor
+) -> torch.Tensor:
+    """Return how F changes with derivatives, at pixels where all are 0; shape `(picture, channel)`.
 
     Args:
         block: the block.
@@ -253,97 +255,53 @@ class _Linearised:
         tangents: ∂_d u, of the same shape.
         on: 1 for the kernel d that this is of, shape `(picture, kernel)`.
     """
+    tensors = block.tensors()
 
-    def __init__(
-        self, block: PDEBlock, u: torch.Tensor, tangents: torch.Tensor, on: torch.Tensor
-    ) -> None:
-        self.block, self.u, self.tangents, self.on = block, u, tangents, on
-        self.tensors = block.tensors()
-
-    def change(self) -> torch.Tensor:
-        """Return the change of F, shape `(picture, channel)`."""
-        slices = self.block.structure.slices
-        banks = {
-            support: self._at(self.tangents[:, slices[support.field]], rows)
-            for support, rows in self.block.banks.rows.items()
-        }
-        divergences = [d for row in self.block.layers for layer in row for d in layer.divergences]
-        fluxes = [self._flux(d) for d in divergences]
-        changes = [*banks.values(), *fluxes]
-
-        def rate(*values: torch.Tensor) -> torch.Tensor:
-            derivatives = dict(zip(banks, values, strict=False))
-            return self._rate(derivatives, values[len(banks) :])
-
-        zeros = tuple(torch.zeros_like(change) for change in changes)
-        if not changes:
-            return torch.zeros_like(self.u)[..., 0, 0]
-        return _change(rate, zeros, tuple(changes))
-
-    def _at(self, values: torch.Tensor, kernels: Sequence[int]) -> torch.Tensor:
+    def at(values: torch.Tensor, kernels: Sequence[int]) -> torch.Tensor:
         """Give values, shape `(picture, *, 1, 1)`, an axis of kernels, all but one of them 0."""
-        shape = (len(values), *(1,) * (values.ndim - 3), len(kernels), 1, 1)
-        return values.unsqueeze(-3) * self.on[:, list(kernels)].reshape(shape)
+        return values.unsqueeze(-3) * chosen(values.unsqueeze(-3), kernels)
 
-    def _flux(self, divergence: object) -> torch.Tensor:
-        """Return ∂_d f(u) = ∂f/∂u ∂_d u as `DirectionDivergence` would."""
+    def chosen(like: torch.Tensor, kernels: Sequence[int]) -> torch.Tensor:
+        return on[:, list(kernels)].reshape(len(on), *(1,) * (like.ndim - 4), len(kernels), 1, 1)
+
+    def features(at_nodes: torch.Tensor, tangents: torch.Tensor) -> DirectionFeatures:
+        slices = block.structure.slices
+        made = {
+            support: at(tangents[:, slices[support.field]], rows)
+            for support, rows in block.banks.rows.items()
+        }
+        return DirectionFeatures(block.banks, at_nodes, made=made)
+
+    def flux(divergence: Divergence, moved: torch.Tensor) -> torch.Tensor:
+        """Return ∂_d f(u) = f(u + ∂_d u) − f(u), which is 0 to first order for f of derivatives."""
         assert isinstance(divergence, DirectionDivergence)
-        kernels = divergence.kernels
-
-        def nodes(u: torch.Tensor) -> torch.Tensor:
-            features = DirectionFeatures(self.block.banks, u, made=self._none(u))
-            made = divergence.nodes(features, self.tensors, 0.0)
-            shape = (len(u), *made.shape[1:])
-            return made.expand(shape)
-
-        if divergence.contraction is not None:  # fluxes of derivatives are of second order
-            change = self.u.new_zeros(len(self.u), *divergence.shape, 1, 1)
-            made = self._at(change, kernels)
+        if divergence.contraction is not None:
+            change = u.new_zeros(len(u), *divergence.shape, 1, 1)
         else:
-            change = _change(nodes, (self.u,), (self.tangents,))
-            if divergence.split:
-                shape = (len(self.u), *(1,) * len(divergence.shape), len(kernels), 1, 1)
-                made = change * self.on[:, list(kernels)].reshape(shape)
-            else:
-                made = self._at(change, kernels)
+            zero = torch.zeros_like(u)
+            one, two = (divergence.nodes(features(v, zero), tensors, 0.0) for v in (moved, u))
+            change = (one - two).expand(len(u), *one.shape[1:])
+        kernels = divergence.kernels
+        is_own = divergence.split and divergence.contraction is None
+        made = change * chosen(change, kernels) if is_own else at(change, kernels)
         return made if len(kernels) > 1 else made.squeeze(-3)
 
-    def _none(self, u: torch.Tensor) -> dict[Support, torch.Tensor]:
-        """Return all derivatives as 0."""
-        slices = self.block.structure.slices
-        return {
-            support: torch.zeros_like(u[:, slices[support.field]])
-            .unsqueeze(2)
-            .repeat(1, 1, len(rows), 1, 1)
-            for support, rows in self.block.banks.rows.items()
-        }
-
-    def _rate(
-        self, derivatives: Mapping[Support, torch.Tensor], fluxes: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
-        features = DirectionFeatures(self.block.banks, self.u, made=derivatives)
-        waiting = iter(fluxes)
-        width = self.block.out_channels // len(self.block.structure.fields)
+    def rate(size: torch.Tensor) -> torch.Tensor:
+        """Return F for derivatives of that size."""
+        moved = u + size * tangents
+        given = features(u, size * tangents)
+        width = block.out_channels // len(block.structure.fields)
         parts = []
-        for layers in self.block.layers:
-            total = self.u.new_zeros(len(self.u), width, 1, 1)
+        for layers in block.layers:
+            total = u.new_zeros(len(u), width, 1, 1)
             for layer in layers:
-                others = [next(waiting) for _ in layer.divergences]
-                total = total + layer.product(features, self.tensors, 0.0, others)
+                others = [flux(d, moved) for d in layer.divergences]
+                total = total + layer.product(given, tensors, 0.0, others)
             parts.append(total)
         return torch.cat(parts, dim=1)[..., 0, 0]
 
-
-def _change(
-    function: Callable[..., torch.Tensor],
-    at: tuple[torch.Tensor, ...],
-    tangents: tuple[torch.Tensor, ...],
-) -> torch.Tensor:
-    """Return the derivative of a function along tangents, differentiable by the weights.
-
-    By two backward passes: the forward mode of `torch.func.jvp` loads code of torch's own that it
-    warns of as deprecated.
-    """
-    _, made = torch.autograd.functional.jvp(function, at, tangents, create_graph=True)
+    # By two backward passes, which can be differentiated by the weights: the forward mode of
+    # `torch.func.jvp` loads code of torch's own that it warns of as deprecated.
+    _, made = torch.autograd.functional.jvp(rate, u.new_zeros(()), create_graph=True)
     assert isinstance(made, torch.Tensor)
     return made

@@ -6,7 +6,7 @@ import numbers
 from dataclasses import dataclass
 from typing import Any  # what a user may have given
 
-from pdenet.checks import check_choice
+from pdenet.checks import check_choice, check_count
 from pdenet.discrete.boundary import Boundary, Neumann, Periodic, ZeroPadding
 from pdenet.errors import NetworkError
 from pdenet.network.kernels import CONSTRAINTS
@@ -53,8 +53,8 @@ class Relaxation:
 
     def __post_init__(self) -> None:
         if self.directions is not None:
-            check_count("directions", self.directions, 1)
-        check_count("position", self.position, 0)
+            check_count("directions", self.directions, 1, NetworkError)
+        check_count("position", self.position, 0, NetworkError)
         for name in ("share_kernels", "norm", "opening_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise NetworkError(f"{name} is True or False; got {getattr(self, name)!r}")
@@ -81,17 +81,6 @@ class Relaxation:
         """The exponents (a, b) of x^a y^b, by total degree; (0, 0) first."""
         degrees = range(self.position + 1)
         return tuple((d - b, b) for d in degrees for b in range(d + 1))
-
-
-def check_count(name: str, value: object, least: int) -> int:
-    """Return an integer of at least `least`.
-
-    Raises:
-        NetworkError: it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise NetworkError(f"{name} is an integer of at least {least}; got {value!r}; give one")
-    return int(value)
 
 
 def paddings(given: Any) -> tuple[str, str]:

@@ -12,10 +12,10 @@ import sympy as sp
 
 from pdenet.equation.system import FREE_INDEX
 from pdenet.network.convnet.divergence import DirectionDivergence
+from pdenet.network.convnet.explanation import FlowSource
 from pdenet.network.convnet.features import bank_name
-from pdenet.network.convnet.flow import FlowSource
-from pdenet.network.convnet.opening import opening_key
-from pdenet.network.convnet.widths import source_name
+from pdenet.network.convnet.norms import opening_key
+from pdenet.network.convnet.widening import source_name
 from pdenet.network.products import STACK, FactorStack, StackedProduct, WeightStack
 
 

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from pdenet.checks import check_choice
+from pdenet.checks import check_choice, check_count
 from pdenet.discrete import stepping
 from pdenet.discrete.steppers import STEPPERS, RungeKutta
 from pdenet.errors import NetworkError
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.form import Form
-from pdenet.network.convnet.relaxation import Relaxation, check_count
+from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.products import Tensors
 
 DEPTHS = ("free", "shared")
@@ -86,7 +86,7 @@ class Stage(nn.Module):
         self.checkpointing = False
         self.blocks = nn.ModuleList()
         shared: PDEBlock | None = None
-        for k in range(check_count("depth", depth, 1)):
+        for k in range(check_count("depth", depth, 1, NetworkError)):
             block = PDEBlock(
                 form,
                 channels if k else in_channels,

@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from pdenet.network.convnet.layout import Layout
-
-LEVEL = 2
-"""The place of the ReLU, behind which level 0 stands."""
+from pdenet.network.convnet.layout import STEM_LEVEL, Layout
 
 
 class Stem(nn.Sequential):
@@ -41,14 +38,14 @@ class Stem(nn.Sequential):
     def projection(self) -> nn.Conv2d | None:
         """The 1×1 convolution at the end, or None."""
         last = self[-1]
-        return last if len(self) > LEVEL + 1 and isinstance(last, nn.Conv2d) else None
+        return last if len(self) > STEM_LEVEL + 1 and isinstance(last, nn.Conv2d) else None
 
     @property
     def end(self) -> str:
         """What stands behind level 0: "projection" or "pool", "" for nothing."""
         if self.projection is not None:
             return "projection"
-        return "pool" if len(self) > LEVEL + 1 else ""
+        return "pool" if len(self) > STEM_LEVEL + 1 else ""
 
     def level_and_state(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the state before pooling, which is level 0, and that behind it.
@@ -62,10 +59,10 @@ class Stem(nn.Sequential):
         level = x
         for place, module in enumerate(self):
             x = module(x)
-            if place == LEVEL:
+            if place == STEM_LEVEL:
                 level = x
         return level, x
 
     def remove_pool(self) -> None:
         """Leave nothing behind level 0, neither a pooling nor a projection."""
-        del self[LEVEL + 1 :]
+        del self[STEM_LEVEL + 1 :]

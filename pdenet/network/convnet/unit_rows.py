@@ -10,7 +10,7 @@ The rows are no parameters any more: training leaves them as they are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol  # Any: JSON
 
 import torch
@@ -18,7 +18,7 @@ from torch import nn
 
 from pdenet.errors import NetworkError
 from pdenet.network.convnet.block import PDEBlock
-from pdenet.network.convnet.opening import openings_of
+from pdenet.network.convnet.norms import openings_of
 from pdenet.network.convnet.stage import Stage
 
 
@@ -55,7 +55,7 @@ def openings_with_unit_rows(block: PDEBlock) -> dict[str, tuple[int, int]]:
     ]
     for product in block.products:
         contraction = product.contraction
-        given = len(contraction.operands) - len(contraction.steps)
+        given = contraction.num_given
         for opening in openings_of(product, any(product is one for one in layers)):
             step = contraction.steps[opening.step - given]
             constant = product.place_of_weights + opening.place
@@ -127,10 +127,7 @@ def write_out(model: WithRows) -> None:
 
 def unit_rows_config(entries: Sequence[UnitRows]) -> list[dict[str, object]]:
     """Return entries as JSON holds them."""
-    return [
-        {"stage": e.stage, "block": e.block, "coefficient": e.coefficient, "rows": list(e.rows)}
-        for e in entries
-    ]
+    return [{**asdict(entry), "rows": list(entry.rows)} for entry in entries]
 
 
 def unit_rows_of(config: object) -> tuple[UnitRows, ...]:

@@ -27,7 +27,13 @@ from pdenet.equation.symbols import TIME, Component, D, Entry, Index, canonical_
 from pdenet.equation.system import ARGUMENT, FREE_INDEX
 from pdenet.errors import NetworkError
 from pdenet.network.readback.decimals import exact, shortest, simplest, with_decimals
-from pdenet.network.readback.equations import Sum, equations
+from pdenet.network.readback.equations import (
+    Sum,
+    derivative,
+    equations,
+    is_readable,
+    split,
+)
 from pdenet.network.readback.expansion import Expansion, Part, expand_kernel
 from pdenet.network.readback.matching import (
     CENTRAL,
@@ -37,7 +43,6 @@ from pdenet.network.readback.matching import (
     spaces_of_divergence,
 )
 from pdenet.network.readback.polynomials import fit_polynomial
-from pdenet.network.readback.product_rule import derivative, is_readable, split
 
 _LETTERS = "jklmnopqrsabcdefgh"
 # In place of the axis of a face: the kernel acts on a product, as that of a divergence does.

@@ -24,7 +24,7 @@ import torch
 
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.fusing import copied
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.network.convnet.unit_rows import write_out
 from pdenet.symmetry.groups import Group

@@ -21,7 +21,7 @@ from torch import nn
 
 from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.fusing import copied
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.groups import IDENTITY, ORTHOGONAL, Group
 from pdenet.symmetry.indices import Rule

@@ -15,7 +15,7 @@ import torch
 
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.fusing import copied
 from pdenet.symmetry.groups import ORTHOGONAL
 from pdenet.symmetry.network.places import free_stages, opened, shape_of
 from pdenet.symmetry.network.pruning import count, pruned

@@ -15,7 +15,7 @@ import torch
 
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.fusing import copied
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.network.group import stage_group
 from pdenet.symmetry.network.holders import Holder

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.activation import Radial
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.fusing import copied
 from pdenet.symmetry.network.places import places
 
 _HALVINGS = 12

@@ -18,7 +18,7 @@ from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.directions import Directions
 from pdenet.network.convnet.fusing import Shift, is_norm
 from pdenet.network.convnet.slots import FluxSlots, LayerSlots, ProductSlots, WeightSlots
-from pdenet.network.convnet.widths import source_name
+from pdenet.network.convnet.widening import source_name
 from pdenet.symmetry.equation.family import function_use
 from pdenet.symmetry.indices import Letter, Slot, Use
 from pdenet.symmetry.network.holders import Channels, Holder, grouped_holder, view_holder

@@ -23,7 +23,7 @@ import torch
 from pdenet.checks import check_between, check_count, check_pair
 from pdenet.errors import SymmetryError
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.fusing import copied
 from pdenet.network.convnet.unit_rows import UnitRows, leave_out
 from pdenet.symmetry.network.descent import balanced, descend
 from pdenet.symmetry.network.gauge import choose, entry_of, fix, removable, triangulate

@@ -20,8 +20,7 @@ from torch import nn
 
 from pdenet.errors import SymmetryError, SymmetryWarning
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.network.convnet.copies import copied
-from pdenet.network.convnet.fusing import is_norm
+from pdenet.network.convnet.fusing import copied, is_norm
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.acting import Change, acted, checked, tie_fault
 from pdenet.symmetry.groups import Group

@@ -11,7 +11,8 @@ from typing import Any  # the state of a checkpoint
 from torch import Tensor, nn
 
 from pdenet.errors import CheckpointError, DataError, NetworkError, TrainingError, suggest
-from pdenet.network.convnet.models import MODELS, classifier_from_config, create_model
+from pdenet.network.convnet.config import MODELS
+from pdenet.network.convnet.models import classifier_from_config, create_model
 from pdenet.network.convnet.weights import load_weights, read_config, read_tensors
 from pdenet.training.data.loaders import Data, DataOptions, load_data
 from pdenet.training.evaluation.history import History

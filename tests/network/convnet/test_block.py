@@ -11,8 +11,8 @@ from torch import nn
 
 import pdenet as pn
 from pdenet.network.convnet.block import PDEBlock
+from pdenet.network.convnet.config import MODELS
 from pdenet.network.convnet.directions import Directions
-from pdenet.network.convnet.models import MODELS
 from pdenet.network.convnet.relaxation import Relaxation
 from tests.network.convnet.redraw import redraw
 from tests.network.convnet.written import NAMES, WRITTEN, Eq4, Eq6, Eq7, Written

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 import pdenet as pn
 from pdenet.network.convnet.block import PDEBlock
-from pdenet.network.convnet.flow import flow_of
-from pdenet.network.convnet.models import MODELS
+from pdenet.network.convnet.config import MODELS
+from pdenet.network.convnet.explanation import flow_of
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.operations import KINDS, Operation
 from tests.network.convnet.redraw import redraw

@@ -11,8 +11,8 @@ from torch import nn
 
 import pdenet as pn
 from pdenet.errors import NetworkError
+from pdenet.network.convnet.config import official_equation
 from pdenet.network.convnet.fusing import is_norm, scale_and_shift
-from pdenet.network.convnet.published import official_equation
 from tests.network.convnet.redraw import redraw
 from tests.tiers import mostly_deep
 

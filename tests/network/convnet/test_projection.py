@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pdenet.network.convnet.projection import Projection
+from pdenet.network.convnet.convolutions import Projection
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])

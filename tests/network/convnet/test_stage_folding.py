@@ -10,7 +10,7 @@ from torch import nn
 
 import pdenet as pn
 from pdenet.errors import NetworkError
-from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.fusing import copied
 from pdenet.network.convnet.stage_folding import fold_stages
 from tests.network.convnet.redraw import model_of, pictures
 

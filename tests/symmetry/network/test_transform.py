@@ -14,7 +14,7 @@ from torch import nn
 
 import pdenet as pn
 from pdenet.errors import SymmetryError, SymmetryWarning
-from pdenet.network.convnet.copies import copied
+from pdenet.network.convnet.fusing import copied
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.groups import Group
 from pdenet.symmetry.network.group import group

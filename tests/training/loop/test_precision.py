@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pdenet.network.convnet import depthwise
-from pdenet.network.convnet.depthwise import depthwise_conv2d
+from pdenet.network.convnet import convolutions
+from pdenet.network.convnet.convolutions import depthwise_conv2d
 from pdenet.training.loop.precision import Precision
 from tests.training.loop.runs import run
 
@@ -154,13 +154,13 @@ def test_it_can_be_compiled_and_differentiated_twice() -> None:
 
 def test_only_that_one_gradient_is_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    gradient = depthwise._gradients
+    gradient = convolutions._gradients
 
     def watched(grad: Tensor, x: Tensor, weight: Tensor, *rest: object) -> object:
         seen.append((grad.dtype, x.dtype, weight.dtype, rest[2]))
         return gradient(grad, x, weight, *rest)  # type: ignore[arg-type]  # as they came
 
-    monkeypatch.setattr(depthwise, "_gradients", watched)
+    monkeypatch.setattr(convolutions, "_gradients", watched)
     gradients(narrow(depthwise_conv2d), *case(SHAPES[0], torch.float32))
     assert seen == [
         (torch.bfloat16, torch.bfloat16, torch.bfloat16, [True, False, False]),

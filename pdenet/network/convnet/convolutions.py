@@ -1,10 +1,13 @@
-"""Depthwise convolution: the plain one, but for one gradient that CPUs are slow at in bfloat16.
+"""Convolutions that PyTorch's CPU kernels are slow or wrong at, computed in another way.
 
 With `groups` equal to the number of channels the gradient of the weight is a sum over all pixels
 for each of few numbers. PyTorch's CPU kernels for it take several times as long in bfloat16 as in
 float32, on processors without instructions for bfloat16 above all. Here that one gradient, and no
 other part, is computed in float32; `benchmarks/depthwise_bf16.py` measures what it saves. It is
 more accurate by the way: the sum is rounded once instead of at each of its terms.
+
+The 1×1 convolution with a stride, of a skip connection, writes beyond its buffers in its backward
+pass; see `Projection`.
 """
 
 from __future__ import annotations
@@ -12,8 +15,32 @@ from __future__ import annotations
 from typing import Any  # autograd's context has no type
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class Projection(nn.Conv2d):
+    """A 1×1 convolution without bias that takes every s-th pixel first, for skip connections.
+
+    The same numbers as those of a strided convolution. Of fewer than 8 channels that lie innermost
+    in memory, the backward pass of PyTorch 2.13's own strided one writes beyond its buffers on CPUs
+    without AVX-512, and the process dies at a later time.
+
+    Args:
+        in_channels: the channels of what comes in.
+        out_channels: the channels of the result.
+        stride: s.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__(in_channels, out_channels, 1, stride, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
+        """Return shape `(batch, out_channels, y/s, x/s)`, rounded up."""
+        across, down = self.stride
+        if across > 1 or down > 1:
+            input = input[:, :, ::across, ::down]  # noqa: A001
+        return F.conv2d(input, self.weight, self.bias)
 
 
 def depthwise_conv2d(
