@@ -60,7 +60,7 @@ def test_it_compiles_into_one_graph(net: Network) -> None:
     assert_same(compiled(net, "eager")(u, START), net(u, START))
 
 
-@pytest.mark.parametrize("name", ["heat, moving walls", "eq7"])
+@pytest.mark.parametrize("name", mostly_deep(["heat, moving walls", "flux", "eq7"], {"flux"}))
 def test_its_backward_pass_compiles_too(net: Network) -> None:
     """With the time as a tensor."""
     u = states(net, 2)

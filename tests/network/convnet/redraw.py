@@ -14,6 +14,10 @@ import pdenet as pn
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.classifier import Classifier
 
+FEW = ("eq2_small", "eq3_small", "eq7_nows_x6_small")
+"""Small models for the quick tier: one whose step is a product, one of sums, and one of fluxes with
+kernels of each channel."""
+
 Model = TypeVar("Model", bound=nn.Module)
 
 

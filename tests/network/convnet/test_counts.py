@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 import pdenet as pn
 from pdenet.network.convnet.layout import Layout, settled_layout
+from tests.tiers import Each, both_tiers
 
 # Liu, Shao & Bai (2023), with 100 classes: printed in millions, and the exact numbers.
 PUBLISHED = {
@@ -69,17 +72,21 @@ def test_the_published_models_have_the_published_number_of_parameters(name: str)
 LAYOUTS = ["resnet26", "small", Layout((8, 8, 24), (1, 2, 1)), Layout((12,), (3,), "pooled")]
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-@pytest.mark.parametrize(("classes", "in_channels"), [(0, 1), (10, 1), (1000, 5)])
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_every_layout_follows_the_rule(
-    name: str, classes: int, in_channels: int, layout: str | Layout
-) -> None:
-    if name == "eq5" and layout == LAYOUTS[2]:
-        layout = Layout((8, 8, 16), (1, 2, 1))  # 4 directions make groups for 1, 2 or 4 widths
-    with torch.device("meta"):
-        model = pn.create_model(name, classes, in_channels=in_channels, layout=layout)
-    assert counted(model) == rule(name, classes, in_channels, settled_layout(layout))
+@both_tiers
+def test_every_layout_follows_the_rule(each: Each, deep: bool) -> None:
+    """Quick: each layout of each model, with one of the heads and numbers of channels."""
+    ends = [(0, 1), (10, 1), (1000, 5)]
+    cells = [
+        (name, *end, layout)
+        for number, (name, layout) in enumerate(itertools.product(PUBLISHED, LAYOUTS))
+        for end in (ends if deep else [ends[number % 3]])
+    ]
+    for (name, classes, in_channels, layout), cell in each(cells, key=str):
+        if name == "eq5" and layout == LAYOUTS[2]:
+            layout = Layout((8, 8, 16), (1, 2, 1))  # 4 directions: groups for 1, 2 or 4 widths
+        with cell, torch.device("meta"):
+            model = pn.create_model(name, classes, in_channels=in_channels, layout=layout)
+            assert counted(model) == rule(name, classes, in_channels, settled_layout(layout))
 
 
 def test_every_model_can_be_made_by_its_name_and_small_ones_are_small() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any  # options of a classifier
 
 import pytest
@@ -13,14 +14,15 @@ import pdenet as pn
 from pdenet.errors import NetworkError
 from pdenet.network.convnet.config import official_equation
 from pdenet.network.convnet.fusing import is_norm, scale_and_shift
-from tests.network.convnet.redraw import redraw
-from tests.tiers import mostly_deep
+from tests.network.convnet.redraw import FEW, redraw
+from tests.tiers import Each, both_tiers, mostly_deep
 
 # Rounding of sums of some hundred products and of the folded weights: some units of 6e-8 and 1e-16
 # a layer; what is asked for is 2e-6 and 1e-13 of the largest logit.
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
 
-SHAPE = pn.Layout(widths=(8, 16), depths=(2, 3))
+# Two blocks that keep their shape, and one of another width and stride.
+SHAPE = pn.Layout(widths=(8, 16), depths=(2, 1))
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "circular": {"padding": "circular"},
@@ -99,7 +101,7 @@ def assert_fuses(model: pn.Classifier, size: tuple[int, int] = (15, 13)) -> pn.C
     return fused
 
 
-@pytest.mark.parametrize("name", pn.list_models("small"))
+@pytest.mark.parametrize("name", mostly_deep(pn.list_models("small"), FEW))
 def test_a_fused_small_model_has_the_same_logits(name: str) -> None:
     assert_fuses(pn.create_model(name, 10))
 
@@ -112,25 +114,35 @@ def test_a_fused_large_model_has_the_same_logits(name: str) -> None:
     assert_fuses(pn.create_model(name, 10), (33, 31))
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
-@pytest.mark.parametrize("equation", ["eq2", "eq3", "eq4", "eq5", "eq6", "eq7"])
-def test_every_option_of_every_equation_can_be_fused(
-    equation: str, options: dict[str, Any]
-) -> None:
-    assert_fuses(pn.catalogue[equation].to_classifier(3, layout=SHAPE, **options), (7, 6))
+@both_tiers
+def test_every_option_of_every_equation_can_be_fused(each: Each, deep: bool) -> None:
+    """Quick: each option of one equation whose products are not differentiated and of one flux."""
+    cells = itertools.product(("eq2", "eq3", "eq4", "eq5", "eq6", "eq7"), OPTIONS)
+    few = [
+        (equation, option)
+        for number, option in enumerate(OPTIONS)
+        for equation in (f"eq{2 + number % 4}", f"eq{6 + number % 2}")
+    ]
+    for (equation, option), cell in each(cells if deep else few, key=": ".join):
+        with cell:
+            torch.manual_seed(0)
+            made = pn.catalogue[equation].to_classifier(3, layout=SHAPE, **OPTIONS[option])
+            assert_fuses(made, (7, 6))
 
 
-@pytest.mark.parametrize("opening_norm", [False, True])
-@pytest.mark.parametrize("right", OTHERS.values(), ids=list(OTHERS))
-def test_equations_that_the_paper_does_not_have_can_be_fused(
-    right: sp.Expr, opening_norm: bool
-) -> None:
-    pde = pn.PDE(sp.Eq(u[i].diff(t), right))
-    for coefficients in ("free", "shared"):
-        model = pde.to_classifier(
-            3, layout=SHAPE, coefficients=coefficients, opening_norm=opening_norm
-        )
-        assert_fuses(model, (7, 6))
+@both_tiers
+def test_equations_that_the_paper_does_not_have_can_be_fused(each: Each, deep: bool) -> None:
+    """With and without opening norms, with free coefficients and shared ones; quick: a pair."""
+    ways = [("free", False), ("shared", True), ("free", True), ("shared", False)]
+    cells = itertools.product(OTHERS, ways if deep else ways[:2])
+    for (name, (coefficients, opening_norm)), cell in each(cells, key=str):
+        with cell:
+            torch.manual_seed(0)
+            pde = pn.PDE(sp.Eq(u[i].diff(t), OTHERS[name]))
+            model = pde.to_classifier(
+                3, layout=SHAPE, coefficients=coefficients, opening_norm=opening_norm
+            )
+            assert_fuses(model, (7, 6))
 
 
 def test_the_authors_block_can_be_fused() -> None:

@@ -17,8 +17,8 @@ from torch import nn
 import pdenet as pn
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.stage import Stage
-from tests.network.convnet.redraw import model_of, pictures
-from tests.tiers import mostly_deep
+from tests.network.convnet.redraw import FEW, model_of, pictures
+from tests.tiers import Each, mostly_deep
 
 NAMES = pn.list_models()
 STEPPERS = ("euler", "heun", "ssprk3", "rk4", "leapfrog")
@@ -61,7 +61,7 @@ def modules_outputs(
 # -- feature maps and levels -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", mostly_deep(NAMES, pn.list_models("small")))
+@pytest.mark.parametrize("name", mostly_deep(NAMES, FEW))
 def test_feature_maps_are_what_the_modules_give(name: str) -> None:
     model = model_of(name).eval()
     x = pictures(model)
@@ -135,7 +135,7 @@ def test_the_last_feature_map_is_the_features_for_every_stepper(
     assert torch.equal(maps["stage3.block2"], features)
 
 
-@pytest.mark.parametrize("name", mostly_deep(NAMES, pn.list_models("small")))
+@pytest.mark.parametrize("name", mostly_deep(NAMES, FEW))
 def test_levels_have_the_channels_and_reductions_that_they_announce(name: str) -> None:
     model = model_of(name).eval()
     x = pictures(model)
@@ -168,25 +168,24 @@ CHOICES: dict[str, tuple[Any, list[int]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CHOICES)
-@pytest.mark.parametrize("stop_early", [False, True])
-def test_levels_are_chosen_from_either_end(case: str, stop_early: bool) -> None:
-    indices, expected = CHOICES[case]
+def test_levels_are_chosen_from_either_end(each: Each) -> None:
     model = model_of("eq7_nows_x6_small").eval()
     x = pictures(model)
     with torch.no_grad():
-        everything = intermediates(model, x)
-        features, states = both(model, x, indices, stop_early=stop_early)
-        alone = intermediates(model, x, indices)
-        whole = model.forward_features(x)
-    assert len(states) == len(expected)
-    for k, state, same in zip(expected, states, alone, strict=True):
-        assert torch.equal(state, everything[k])
-        assert torch.equal(same, state)
-    if not stop_early or 3 in expected:
-        assert torch.equal(features, whole)
-    else:
-        assert torch.equal(features, everything[max(expected)])
+        everything, whole = intermediates(model, x), model.forward_features(x)
+    for (case, stop_early), cell in each(itertools.product(CHOICES, (False, True)), key=str):
+        with cell, torch.no_grad():
+            indices, expected = CHOICES[case]
+            features, states = both(model, x, indices, stop_early=stop_early)
+            alone = intermediates(model, x, indices)
+            assert len(states) == len(expected)
+            for k, state, same in zip(expected, states, alone, strict=True):
+                assert torch.equal(state, everything[k])
+                assert torch.equal(same, state)
+            if not stop_early or 3 in expected:
+                assert torch.equal(features, whole)
+            else:
+                assert torch.equal(features, everything[max(expected)])
 
 
 def test_stopping_early_computes_no_later_stage() -> None:
@@ -212,7 +211,7 @@ def test_the_norm_of_the_last_level_is_its_activation() -> None:
         assert torch.equal(normed[-1], model.forward_features(x))
 
 
-@pytest.mark.parametrize("name", mostly_deep(NAMES, pn.list_models("small")))
+@pytest.mark.parametrize("name", mostly_deep(NAMES, FEW))
 def test_pruning_keeps_the_levels_and_removes_what_lies_beyond(name: str) -> None:
     whole = model_of(name).eval()
     x = pictures(whole)

@@ -12,9 +12,10 @@ import pdenet as pn
 from pdenet.errors import NetworkError
 from pdenet.network.convnet.fusing import copied
 from pdenet.network.convnet.stage_folding import fold_stages
-from tests.network.convnet.redraw import model_of, pictures
+from tests.network.convnet.redraw import FEW, model_of, pictures
+from tests.tiers import mostly_deep
 
-MODELS = pytest.mark.parametrize("name", pn.list_models("small"))
+MODELS = pytest.mark.parametrize("name", mostly_deep(pn.list_models("small"), FEW))
 
 
 @MODELS

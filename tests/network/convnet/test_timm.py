@@ -8,6 +8,7 @@ are.
 from __future__ import annotations
 
 import importlib
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +28,12 @@ import pdenet as pn
 import pdenet.timm
 from pdenet.errors import MissingExtraError
 from pdenet.network.convnet.classifier import Classifier
-from tests.network.convnet.redraw import redraw
+from tests.network.convnet.redraw import FEW, redraw
 from tests.tiers import mostly_deep
 
 NAMES = [f"pdenet_{name}" for name in pn.list_models()]
 SMALL = [name for name in NAMES if name.endswith("_small")]
+QUICK = [f"pdenet_{name}" for name in FEW]
 EXTRACTORS = ("list", "dict", "hook", "getter", "fx")
 TOOLS: Any = timm  # whose packages re-export without saying so
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,7 +67,7 @@ def test_every_model_is_in_the_registry() -> None:
         assert timm.models.is_model_in_modules(name, {"timm"})
 
 
-@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
+@pytest.mark.parametrize("name", mostly_deep(NAMES, QUICK))
 def test_a_model_is_ours_with_the_options_of_timm(name: str) -> None:
     model = create(name, num_classes=10, in_chans=1, drop_rate=0.2, drop_path_rate=0.1).eval()
     ours = pn.create_model(name.removeprefix("pdenet_"), 10, in_channels=1)
@@ -100,7 +102,7 @@ def test_there_are_no_published_weights() -> None:
 # -- what a model's configuration says -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
+@pytest.mark.parametrize("name", mostly_deep(NAMES, QUICK))
 def test_a_configuration_describes_its_model(name: str) -> None:
     model = create(name).eval()
     config = model.default_cfg
@@ -128,7 +130,7 @@ def test_a_configuration_describes_its_model(name: str) -> None:
     assert data["std"] == (0.229, 0.224, 0.225)
 
 
-@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
+@pytest.mark.parametrize("name", mostly_deep(NAMES, QUICK))
 def test_every_parameter_receives_a_gradient_in_a_step_of_timms_optimiser(name: str) -> None:
     # With norms in evaluation: in training a shift may have no gradient, see test_classifier.
     model = redraw(create(name, num_classes=42)).eval()
@@ -147,7 +149,7 @@ def test_every_parameter_receives_a_gradient_in_a_step_of_timms_optimiser(name: 
 # -- layer decay -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
+@pytest.mark.parametrize("name", mostly_deep(NAMES, QUICK))
 def test_rates_decay_from_the_head_to_the_stem(name: str) -> None:
     model = create(name, num_classes=3)
     groups = TOOLS.optim.param_groups_layer_decay(model, weight_decay=0.05, layer_decay=0.5)
@@ -164,7 +166,7 @@ def test_rates_decay_from_the_head_to_the_stem(name: str) -> None:
         assert axes == {group["weight_decay"] == 0.05}
 
 
-@pytest.mark.parametrize("name", mostly_deep(NAMES, SMALL))
+@pytest.mark.parametrize("name", mostly_deep(NAMES, QUICK))
 @pytest.mark.parametrize("coarse", [False, True])
 def test_every_parameter_is_in_one_group(name: str, coarse: bool) -> None:
     model = create(name, num_classes=3)
@@ -181,7 +183,7 @@ def test_every_parameter_is_in_one_group(name: str, coarse: bool) -> None:
 # Over all models as timm does it by default, and in all its ways over one large and all small ones.
 EXTRACTIONS: list[tuple[str, str | None]] = [(name, None) for name in NAMES]
 EXTRACTIONS += [(name, way) for name in ("pdenet_eq3", *SMALL) for way in EXTRACTORS]
-QUICK_EXTRACTIONS = [(name, None) for name in SMALL] + [(SMALL[0], way) for way in EXTRACTORS]
+QUICK_EXTRACTIONS = [(name, None) for name in QUICK] + [(QUICK[-1], way) for way in EXTRACTORS]
 
 
 @pytest.mark.parametrize(("name", "extractor"), mostly_deep(EXTRACTIONS, QUICK_EXTRACTIONS))
@@ -209,8 +211,16 @@ def test_features_only_are_the_intermediates(name: str, extractor: str | None) -
     assert features.pretrained_cfg["input_size"] == whole.pretrained_cfg["input_size"]
 
 
-@pytest.mark.parametrize("extractor", EXTRACTORS)
-@pytest.mark.parametrize("indices", [(1, 2), (0,), (-1,)])
+LEVELS = [(1, 2), (0,), (-1,)]
+
+
+@pytest.mark.parametrize(
+    ("extractor", "indices"),
+    mostly_deep(
+        itertools.product(EXTRACTORS, LEVELS),
+        [*zip(EXTRACTORS, itertools.cycle(LEVELS), strict=False), ("fx", (1, 2)), ("dict", (-1,))],
+    ),
+)
 def test_features_only_at_chosen_levels(extractor: str, indices: tuple[int, ...]) -> None:
     name = "pdenet_eq7_nows_x6_small"
     x = pictures(name)
@@ -243,7 +253,7 @@ def test_levels_asked_for_in_another_order_are_described_as_they_come() -> None:
     assert [state.shape[1] for state in states] == features.feature_info.channels() == [16, 32]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", mostly_deep(SMALL, QUICK))
 def test_checkpointed_features_have_the_same_gradients(name: str) -> None:
     gradients = []
     for enable in (False, True):
@@ -258,7 +268,7 @@ def test_checkpointed_features_have_the_same_gradients(name: str) -> None:
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", mostly_deep(SMALL, QUICK))
 def test_fx_takes_a_model_apart_by_stages(name: str) -> None:
     model = redraw(create(name, num_classes=5)).eval()
     x = pictures(name)
