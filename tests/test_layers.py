@@ -24,6 +24,7 @@ PACKAGE = "pdenet"
 FLOORS = {
     "errors": -1,  # what floor 0 stands on
     "checks": 0,
+    "files": 0,
     "pages": 0,  # how a page looks; what stands on it is said on the floors above
     "equation": 1,
     "discrete": 2,
@@ -53,6 +54,7 @@ DOORS = {
 LIBRARIES = {
     "errors": {"numpy"},
     "checks": set[str](),
+    "files": set[str](),
     "pages": {"matplotlib", "numpy"},
     "equation": {"numpy", "sympy"},
     "discrete": {"numpy", "opt_einsum", "scipy", "sympy", "threadpoolctl"},

@@ -66,15 +66,19 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
+    from pdenet.files import write_whole
+    from pdenet.training.evaluation.page import page
     from pdenet.training.evaluation.report import measured
 
     device = _device(arguments.device)
     loaded = _load(arguments, batch_size, image_size)
     path = _page_path(arguments.output, loaded)
     report = measured(loaded, device=device, amp=torch.bfloat16 if arguments.amp else None)
-    page = _write(path, report)  # first: what is printed may go into a pipe that closes
+    # First, and whole: what is printed may go into a pipe that closes, and a browser may be looking
+    # at the older page.
+    write_whole(path, page(report))
     _print(report)
-    print(f"\nthe page: {page}")
+    print(f"\nthe page: {path.resolve()}")
     return 0
 
 
@@ -220,13 +224,3 @@ def _shortened(name: str) -> str:
     # A name with control characters could rewrite the terminal.
     shown = "".join(c if c.isprintable() else "�" for c in name)
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
-
-
-def _write(path: Path, report: Report) -> Path:
-    from pdenet.simulate.layout import written_whole
-    from pdenet.training.evaluation.page import page
-
-    # Whole or not at all: a browser may be looking at the older page.
-    with written_whole(path, overwrite=True) as temporary:
-        temporary.write_text(page(report), encoding="utf-8")
-    return path.resolve()

@@ -53,13 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     csv = None if arguments.csv is None else _file("--csv", arguments.csv)
     model, images, is_new = _load(arguments, size)
 
-    from pdenet.simulate.layout import written_whole
+    from pdenet.files import write_whole
     from pdenet.symmetry.kernels.report import report
 
     made = report(model, path, images, size=size, vertical=arguments.vertical)
     if csv is not None:
-        with written_whole(csv, overwrite=True) as temporary:
-            temporary.write_text(made.table.to_csv(), encoding="utf-8")
+        write_whole(csv, made.table.to_csv())
     if is_new:
         print("newly drawn weights: their scores are those of chance\n")
     print(made.table)

@@ -13,14 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pdenet.errors import ResultError
-from pdenet.simulate.layout import (
-    Attribute,
-    Layout,
-    as_path,
-    check_target,
-    check_times,
-    checked_attributes,
-)
+from pdenet.files import check_target
+from pdenet.simulate.layout import Attribute, Layout, as_path, check_times, checked_attributes
 
 
 class FrameWriter:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,94 +179,6 @@ def zip_axes(nodes: Sequence[np.ndarray], axes: Sequence[str]) -> Iterator[tuple
             f"of nodes. Pass one array per axis, x first."
         )
     return zip(nodes, axes, strict=True)
-
-
-@contextlib.contextmanager
-def written_whole(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends well.
-
-    Readers see the old content or the new one, never a part of either; when the block raises,
-    the temporary file or directory is removed and `path` is as it was.
-
-    Args:
-        path: where the file or directory shall stand.
-        overwrite: whether something may stand there already.
-
-    Raises:
-        ResultError: `path` exists and may not be overwritten, or its folder does not exist.
-    """
-    check_target(path, overwrite=overwrite)
-    token = secrets.token_hex(4)
-    # The suffix stays last: writers of movies and pictures choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{token}.partial{path.suffix}")
-    try:
-        yield temporary
-        if temporary.is_dir():
-            _replace_directory(temporary, path)
-        else:
-            flush(temporary)
-            os.replace(temporary, path)
-        flush(path.parent)
-    finally:
-        remove(temporary)
-
-
-def check_target(path: Path, *, overwrite: bool) -> None:
-    """Refuse a path at which nothing may be written.
-
-    Raises:
-        ResultError: its folder does not exist; or it exists and `overwrite` is false; or it is a
-            directory that is no zarr store, which is never deleted.
-    """
-    if not path.parent.is_dir():
-        raise ResultError(
-            f"A file is written into a folder that exists; {str(path.parent)!r} is none. "
-            f"Create the folder first."
-        )
-    if not overwrite and os.path.lexists(path):
-        raise ResultError(
-            f"Expected a path at which nothing stands yet; {str(path)!r} exists. "
-            f"Choose another path or pass overwrite=True."
-        )
-    if path.is_dir() and any(path.iterdir()) and not (path / "zarr.json").is_file():
-        raise ResultError(
-            f"overwrite=True replaces files and zarr stores; {str(path)!r} is a directory with "
-            f"other content, which is not deleted. Choose another path."
-        )
-
-
-def flush(path: Path) -> None:
-    """Have the operating system write a file's content, or a directory's names, to the disk."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a directory, and needs no such call
-    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a directory, if there is one."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _replace_directory(new: Path, path: Path) -> None:
-    # os.replace cannot put a directory in the place of one that has content.
-    old = path.with_name(f"{new.name}.old")
-    if not os.path.lexists(path):
-        os.replace(new, path)
-        return
-    os.replace(path, old)
-    try:
-        os.replace(new, path)
-    except OSError:
-        os.replace(old, path)
-        raise
-    remove(old)
 
 
 def _names(names: Sequence[str], what: str) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from pdenet.checks import is_integer, is_number
 from pdenet.errors import MissingExtraError, ResultError
-from pdenet.simulate.layout import Layout, written_whole
+from pdenet.files import written_whole
+from pdenet.simulate.layout import Layout
 
 if TYPE_CHECKING:  # loading Matplotlib takes a second; `import pdenet` does not wait for it
     from matplotlib.axes import Axes

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pdenet.errors import ResultError
+from pdenet.files import written_whole
 from pdenet.simulate.frames import is_zarr
-from pdenet.simulate.layout import Attribute, Layout, as_path, check_times, written_whole
+from pdenet.simulate.layout import Attribute, Layout, as_path, check_times
 
 if TYPE_CHECKING:  # loading these takes a second; `import pdenet` does not wait for it
     import matplotlib.figure

@@ -13,7 +13,6 @@ import dataclasses
 import itertools
 import math
 import os
-import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,14 +27,8 @@ from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore
 
 from pdenet.errors import ResultError
-from pdenet.simulate.layout import (
-    FORMAT,
-    FORMAT_VERSION,
-    Attribute,
-    Layout,
-    flush,
-    written_whole,
-)
+from pdenet.files import replacing, written_whole
+from pdenet.simulate.layout import FORMAT, FORMAT_VERSION, Attribute, Layout
 
 # One chunk of times is rewritten with every frame: 8 kB, and 1000 times fewer files to read.
 _TIMES_PER_CHUNK = 1024
@@ -51,7 +44,7 @@ class _FlushedStore(LocalStore):
 
     async def set(self, key: str, value: Buffer) -> None:
         self._check_writable()
-        await asyncio.to_thread(_write_flushed, self.root / key, value.to_bytes())
+        await asyncio.to_thread(_write, self.root / key, value.to_bytes())
 
 
 class ZarrFrames:
@@ -198,7 +191,7 @@ class ZarrFrames:
         n = len(self.times)
         for array in (self._time, *self._arrays):
             array.resize((n, *array.shape[1:]))
-        for leftover in self._path.rglob("*.partial"):
+        for leftover in self._path.rglob("*.partial*"):
             leftover.unlink()
 
     def update_attributes(self, attributes: Mapping[str, Attribute]) -> None:
@@ -327,18 +320,10 @@ def _chunks(layout: Layout) -> tuple[int, ...]:
     return (1, min(slowest, max(1, _LARGEST_CHUNK_BYTES // row_bytes)), *rest)
 
 
-def _write_flushed(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _not_a_result(path: Path) -> ResultError:

@@ -98,7 +98,7 @@ class Killed(Exception):
 def test_an_append_cut_at_any_of_its_writes_leaves_exactly_the_finished_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = storage._write_flushed
+    real = storage._write
     cut_at, cuts = 0, 0
     while True:
         path = tmp_path / f"{cut_at}.zarr"
@@ -113,7 +113,7 @@ def test_an_append_cut_at_any_of_its_writes_leaves_exactly_the_finished_frames(
             writes += 1
             real(path, content)
 
-        monkeypatch.setattr(storage, "_write_flushed", cut)
+        monkeypatch.setattr(storage, "_write", cut)
         try:
             append(writer, range(2, 3))
         except Killed:
@@ -140,7 +140,7 @@ def test_a_failed_append_can_be_repeated(tmp_path: Path, monkeypatch: pytest.Mon
     with start(tmp_path / "r.zarr") as writer:
         append(writer, range(2))
         with monkeypatch.context() as patch:
-            patch.setattr(storage, "_write_flushed", full)
+            patch.setattr(storage, "_write", full)
             with pytest.raises(ResultError, match="No space left"):
                 append(writer, range(2, 3))
         append(writer, range(2, 4))

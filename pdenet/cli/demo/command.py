@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # --help does not wait for them
-    from pathlib import Path
-
     from pdenet.cli.demo.section import Section
 
 PAGE = "index.html"
@@ -45,10 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
             f"--output is a folder that can be made; got {str(folder)!r}: {error.strerror}; "
             "choose another"
         ) from error
+
+    from pdenet.cli.demo.page import page
+    from pdenet.files import write_whole
+
     began = time.perf_counter()
     sections = _make(arguments.fast)
     seconds = time.perf_counter() - began
-    path = _write(folder / PAGE, sections, seconds, arguments.fast)
+    # Whole or not at all: a browser may be looking at the older page.
+    path = write_whole(folder / PAGE, page(sections, seconds, is_fast=arguments.fast)).resolve()
     missed = _report(sections)
     print(f"\n{seconds:.0f} s; the page: {path}")
     if missed:
@@ -101,16 +104,6 @@ def _make(is_fast: bool) -> list[Section]:
             made.append(part(is_fast, progress))
             say(f"{name}: {time.perf_counter() - began:.1f} s")
     return made
-
-
-def _write(path: Path, sections: Sequence[Section], seconds: float, is_fast: bool) -> Path:
-    from pdenet.cli.demo.page import page
-    from pdenet.simulate.layout import written_whole
-
-    # Whole or not at all: a browser may be looking at the older page.
-    with written_whole(path, overwrite=True) as temporary:
-        temporary.write_text(page(sections, seconds, is_fast=is_fast), encoding="utf-8")
-    return path.resolve()
 
 
 def _report(sections: Sequence[Section]) -> int:

@@ -29,9 +29,10 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from pdenet.checks import check_choice, check_count
-from pdenet.errors import MissingExtraError, NetworkError
+from pdenet.errors import CheckpointError, MissingExtraError, NetworkError
+from pdenet.files import write_whole
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.network.convnet.weights import save_weights, write_atomically
+from pdenet.network.convnet.weights import save_weights
 
 FORMATS = ("onnx", "torch-export", "safetensors")
 """The formats."""
@@ -104,8 +105,7 @@ def export(
     _check(made, run, example, format)
     if dynamic_batch:  # and one picture more than was traced
         _check(made, run, torch.cat([example, example[:1].flip(3)]), format)
-    write_atomically(path, content)
-    return path
+    return write_whole(path, content, CheckpointError)
 
 
 def _program(model: Classifier, example: torch.Tensor, dynamic_batch: bool) -> tuple[bytes, _Run]:

@@ -19,8 +19,9 @@ from torch import nn
 
 from pdenet.equation.pde import PDE
 from pdenet.errors import CheckpointError, NetworkError, suggest
+from pdenet.files import write_whole
 from pdenet.network.convnet.config import recipe
-from pdenet.network.convnet.weights import load_weights, save_weights, write_atomically
+from pdenet.network.convnet.weights import load_weights, save_weights
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """The files of a folder, by the names that the hub expects."""
@@ -143,4 +144,4 @@ class HubModel(
         assert isinstance(self, nn.Module)
         save_weights(self, save_directory / WEIGHTS)
         text = json.dumps(self.config, indent=2, sort_keys=True)
-        write_atomically(save_directory / CONFIG, text.encode() + b"\n")
+        write_whole(save_directory / CONFIG, text + "\n", CheckpointError)

@@ -14,11 +14,8 @@ so that any reader of safetensors reads the tensors, and this one knows a damage
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any  # JSON
@@ -29,6 +26,8 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from pdenet.errors import CheckpointError, NetworkError
+from pdenet.files import shown, write_whole
+from pdenet.network import state_dicts
 
 _SHOWN = 5  # names in a message
 
@@ -52,22 +51,20 @@ def save_weights(
     Raises:
         CheckpointError: a tensor is not finite, or the file cannot be written.
     """
-    path = Path(path)
-    tensors, aliases = _stored(model)
+    tensors, aliases = state_dicts.stored(model.state_dict())
     if not allow_non_finite:
         _refuse_non_finite(tensors, "to be saved")
     metadata = {
         "format": "pt",
         "aliases": json.dumps(aliases, sort_keys=True),
-        "sha256": _digest(tensors),
+        "sha256": state_dicts.digest(tensors),
     }
     config, equation = getattr(model, "config", None), getattr(model, "equation", None)
     if config is not None:
         metadata["config"] = json.dumps(config, sort_keys=True)
     if isinstance(equation, str):
         metadata["equation"] = equation
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
-    return path
+    return write_whole(path, safetensors.torch.save(tensors, metadata), CheckpointError)
 
 
 def load_weights(
@@ -89,12 +86,12 @@ def load_weights(
     path = Path(path)
     tensors, metadata = read_tensors(path)
     own = model.state_dict()
-    for alias, name in _groups(own).items():
+    for alias, name in state_dicts.aliases_of(own).items():
         # A file may hold a tensor that the model shares under any of its names, or under all.
         if alias in tensors and name in tensors:
             if not torch.equal(tensors[alias], tensors[name]):
                 raise NetworkError(
-                    f"{alias!r} and {name!r} are one tensor of this model; in {_shown(path)} they "
+                    f"{alias!r} and {name!r} are one tensor of this model; in {shown(path)} they "
                     'differ; load the file into a model with coefficients="free"'
                 )
         elif alias in tensors:
@@ -103,7 +100,7 @@ def load_weights(
             tensors[alias] = tensors[name]
     _check_fit(own, tensors, path, metadata.get("equation"))
     if not allow_non_finite:
-        _refuse_non_finite(tensors, f"in {_shown(path)}")
+        _refuse_non_finite(tensors, f"in {shown(path)}")
     model.load_state_dict(tensors)
 
 
@@ -120,7 +117,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor],
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise _damaged(path, str(error)) from error
-    if "sha256" in metadata and metadata["sha256"] != _digest(tensors):
+    if "sha256" in metadata and metadata["sha256"] != state_dicts.digest(tensors):
         raise _damaged(path, "its checksum is not that of its tensors")
     for alias, name in _json(path, metadata, "aliases").items():
         if name not in tensors:
@@ -144,52 +141,10 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     found = _json(path, metadata, "config")
     if not found:
         raise CheckpointError(
-            f"a file of weights that says which model they belong to was expected; {_shown(path)} "
+            f"a file of weights that says which model they belong to was expected; {shown(path)} "
             "does not; make the model yourself and call load_weights(model, path)"
         )
     return found
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file that is there whole or not at all.
-
-    Raises:
-        CheckpointError: it cannot be written; what was there before still is.
-    """
-    path = Path(path)
-    temporary: Path | None = None
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp's files are private; this one is as any other that the user makes.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
-        _flush_folder(path.parent)
-    except OSError as error:
-        raise CheckpointError(
-            f"{_shown(path)} cannot be written: {error.strerror or error}; choose a file in a "
-            "folder that exists, on a disk with space left"
-        ) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):  # after os.replace it is gone, as it should be
-                temporary.unlink()
-
-
-def _flush_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows cannot open a folder, and needs no such call
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -198,12 +153,12 @@ def _flush_folder(folder: Path) -> None:
 def _opened(path: Path) -> Any:  # safetensors' own type is not public
     if not path.is_file():
         raise CheckpointError(
-            f"a safetensors file was expected; there is no file {_shown(path)}; check the path"
+            f"a safetensors file was expected; there is no file {shown(path)}; check the path"
         )
     try:
         return safe_open(path, framework="pt")
     except OSError as error:
-        raise CheckpointError(f"{_shown(path)} cannot be read: {error}; check the file") from error
+        raise CheckpointError(f"{shown(path)} cannot be read: {error}; check the file") from error
 
 
 def _json(path: Path, metadata: Mapping[str, str], key: str) -> dict[str, Any]:
@@ -241,7 +196,7 @@ def _check_fit(
     if found:
         of = f", weights of {equation}," if equation else ""
         raise NetworkError(
-            f"a file with the tensors of this model was expected; {_shown(path)}{of} has {found}; "
+            f"a file with the tensors of this model was expected; {shown(path)}{of} has {found}; "
             "make the model with the options that it was saved with: load_classifier(path)"
         )
 
@@ -254,9 +209,9 @@ def _list(names: Iterable[str]) -> str:
 
 def _refuse_non_finite(tensors: Mapping[str, torch.Tensor], where: str) -> None:
     bad = [
-        f"{name} ({int((~torch.isfinite(tensor)).sum())} of {tensor.numel()})"
+        f"{name} ({count} of {tensor.numel()})"
         for name, tensor in tensors.items()
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all()
+        if (count := state_dicts.count_non_finite(tensor))
     ]
     if bad:
         raise CheckpointError(
@@ -265,51 +220,7 @@ def _refuse_non_finite(tensors: Mapping[str, torch.Tensor], where: str) -> None:
         )
 
 
-# -- writing ---------------------------------------------------------------------------------------
-
-
-def _stored(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Return the tensors to store, on the CPU, and alias → name."""
-    state = model.state_dict()
-    aliases = _groups(state)
-    stored = {
-        # A copy: safetensors refuses tensors that share memory, such as views of one.
-        name: tensor.detach().to("cpu", copy=True).contiguous()
-        for name, tensor in state.items()
-        if name not in aliases
-    }
-    return stored, aliases
-
-
-def _groups(state: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """Return, for each tensor that stood there before under another name, that name."""
-    first: dict[object, str] = {}
-    aliases = {}
-    for name, tensor in state.items():
-        if not tensor.numel():
-            continue  # all empty tensors lie at the same address
-        memory = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
-        known = first.setdefault(memory, name)
-        if known != name:
-            aliases[name] = known
-    return aliases
-
-
-def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    made = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        made.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        if tensor.numel():
-            made.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return made.hexdigest()
-
-
 def _damaged(path: Path, why: str) -> CheckpointError:
     return CheckpointError(
-        f"an intact safetensors file was expected; {_shown(path)} is damaged: {why}; use another"
+        f"an intact safetensors file was expected; {shown(path)} is damaged: {why}; use another"
     )
-
-
-def _shown(path: Path) -> str:
-    return repr(os.fsencode(path).decode("utf-8", "backslashreplace"))

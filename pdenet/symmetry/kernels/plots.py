@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from pdenet.errors import SymmetryError
-from pdenet.simulate.layout import written_whole
+from pdenet.files import written_whole
 from pdenet.symmetry.kernels.dihedral import SINGLE
 from pdenet.symmetry.kernels.mean import MeanKernels
 from pdenet.symmetry.kernels.table import SymmetryTable, symmetry_table

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pdenet.errors import SymmetryError
+from pdenet.files import write_whole
 from pdenet.network.convnet.classifier import Classifier
-from pdenet.simulate.layout import written_whole
 from pdenet.symmetry.kernels.consistency import (
     Consistency,
     Images,
@@ -113,9 +113,7 @@ def report(
         consistency,
         tuple(notes),
     )
-    content = page(made)
-    with written_whole(path, overwrite=True) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+    write_whole(path, page(made))
     return made
 
 

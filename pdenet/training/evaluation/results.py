@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdenet.errors import ResultError
-from pdenet.simulate.layout import written_whole
+from pdenet.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,4 @@ def replace_section(path: Path, name: str, content: str) -> None:
                 f"{old.count(begin)} and {old.count(end)}; put them right by hand"
             )
         new = before + section + after
-    with written_whole(path, overwrite=True) as temporary:
-        temporary.write_text(new, encoding="utf-8")
+    write_whole(path, new)

@@ -29,9 +29,8 @@ from pathlib import Path
 from torch import Tensor
 
 from pdenet.errors import CheckpointError, CheckpointWarning
-from pdenet.simulate.layout import flush
+from pdenet.files import flush, shown
 from pdenet.training.loop import contents as files
-from pdenet.training.loop.contents import shown
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _HOST = re.sub(r"[^A-Za-z0-9]", "-", socket.gethostname())[:64] or "host"
@@ -206,7 +205,8 @@ class Checkpoints:
         with _temporary(path) as temporary:
             temporary.mkdir()
             for name, content in contents.items():
-                _write_flushed(temporary / name, content)
+                (temporary / name).write_bytes(content)
+                flush(temporary / name)
             flush(temporary)
             # Nothing stands at `path`: one process saves.
             temporary.rename(path)
@@ -284,13 +284,6 @@ def _temporary(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         _writing.discard(temporary)
-
-
-def _write_flushed(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _is_alive(pid: int) -> bool:

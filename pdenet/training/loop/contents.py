@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
@@ -15,6 +13,8 @@ import torch
 from torch import Tensor
 
 from pdenet.errors import CheckpointError
+from pdenet.files import checksum, shown
+from pdenet.network import state_dicts
 
 WEIGHTS, STATE, MANIFEST = "weights.safetensors", "state.pt", "manifest.json"
 
@@ -52,7 +52,7 @@ def make(
     stored, aliases = _stored(weights)
     contents = {WEIGHTS: _weights_bytes(stored), STATE: _state_bytes(state)}
     files: dict[str, _Entry] = {
-        name: {"bytes": len(content), "sha256": _sha256(content)}
+        name: {"bytes": len(content), "sha256": checksum(content)}
         for name, content in contents.items()
     }
     contents[MANIFEST] = _rendered(
@@ -99,7 +99,7 @@ def verify(path: Path) -> tuple[Manifest, dict[str, bytes]]:
         content, entry = _read(path, name), manifest["files"][name]
         if len(content) != entry["bytes"]:
             raise damaged(path, f"{name} has {len(content)} bytes, not {entry['bytes']}")
-        if _sha256(content) != entry["sha256"]:
+        if checksum(content) != entry["sha256"]:
             raise damaged(path, f"the SHA-256 of {name} is not that of the manifest")
         contents[name] = content
     return manifest, contents
@@ -133,11 +133,6 @@ def damaged(path: Path, why: str) -> CheckpointError:
     )
 
 
-def shown(path: Path) -> str:
-    """Return a path in quotes that can be printed, whatever bytes are in it."""
-    return repr(os.fsencode(path).decode("utf-8", "backslashreplace"))
-
-
 def _read(path: Path, name: str) -> bytes:
     file = path / name
     try:
@@ -151,20 +146,12 @@ def _read(path: Path, name: str) -> bytes:
 def _rendered(manifest: Manifest) -> bytes:
     """Return the bytes of a manifest, its own checksum among them."""
     rest = json.dumps(manifest, indent=1, sort_keys=True).encode()
-    whole = {**manifest, "sha256_of_the_rest": _sha256(rest)}
+    whole = {**manifest, "sha256_of_the_rest": checksum(rest)}
     return json.dumps(whole, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def _stored(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors to store, contiguous on the CPU, and alias → stored name."""
-    stored: dict[str, Tensor] = {}
-    aliases: dict[str, str] = {}
-    names: dict[object, str] = {}  # of the tensor that first showed this piece of memory
-    seen: set[int] = set()
+    """Return the tensors to store and alias → stored name, all of them dense and finite."""
     for name, tensor in weights.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise CheckpointError(
@@ -172,21 +159,10 @@ def _stored(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
                 f"Give what is no tensor as part of the state."
             )
         _check_dense(tensor, f"weights[{name!r}]")
-        memory = tensor.untyped_storage().data_ptr()
-        view = (memory, tensor.device, tensor.dtype, tensor.shape, tensor.stride())
-        key = (*view, tensor.storage_offset())
-        if tensor.numel() and key in names:
-            aliases[name] = names[key]
-            continue
-        names[key] = name
-        copy = tensor.detach().to("cpu").contiguous()
-        # safetensors refuses two names for one memory; another view of it is stored by value.
-        if copy.untyped_storage().data_ptr() in seen or _is_part(copy):
-            copy = copy.clone()
-        seen.add(copy.untyped_storage().data_ptr())
+    made, aliases = state_dicts.stored(weights)
+    for name, copy in made.items():
         _check_finite(copy, f"weights[{name!r}]")
-        stored[name] = copy
-    return stored, aliases
+    return made, aliases
 
 
 def _weights_bytes(stored: dict[str, Tensor]) -> bytes:
@@ -221,8 +197,8 @@ def _plain(value: object, where: str) -> object:
     if isinstance(value, Tensor):
         _check_dense(value, where)
         copy = value.detach().to("cpu")
-        # torch.save writes the whole storage of a view.
-        copy = copy.clone() if _is_part(copy) else copy
+        if copy.untyped_storage().nbytes() != copy.nbytes:
+            copy = copy.clone()  # torch.save writes the whole storage of a view
         _check_finite(copy, where)
         return copy
     if isinstance(value, Mapping):
@@ -243,10 +219,6 @@ def _not_plain(where: str, what: str) -> CheckpointError:
     )
 
 
-def _is_part(tensor: Tensor) -> bool:
-    return tensor.untyped_storage().nbytes() != tensor.nbytes
-
-
 def _check_dense(tensor: Tensor, where: str) -> None:
     # Subclasses other than Parameter (DTensor, ...) hold only a part, or compute their values.
     known = type(tensor) in (Tensor, torch.nn.Parameter, torch.nn.Buffer)
@@ -258,12 +230,9 @@ def _check_dense(tensor: Tensor, where: str) -> None:
 
 
 def _check_finite(tensor: Tensor, where: str) -> None:
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        return
-    # isfinite does not know the 8-bit types.
-    bad = ~torch.isfinite(tensor.float() if tensor.element_size() == 1 else tensor)
-    if bad.any():
+    bad = state_dicts.count_non_finite(tensor)
+    if bad:
         raise CheckpointError(
             f"A checkpoint holds finite tensors only; {where} of shape {tuple(tensor.shape)} has "
-            f"{int(bad.sum())} values that are NaN or infinite. Roll back before saving."
+            f"{bad} values that are NaN or infinite. Roll back before saving."
         )

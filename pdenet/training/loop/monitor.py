@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pdenet.errors import TrainingError
+from pdenet.files import replacing
 
 
 class Monitor:
@@ -95,12 +95,10 @@ class Monitor:
         """Write the rows as a table with a line of names."""
         rows = self.rows()
         if rows:
-            new = path.with_name(f"{path.name}.tmp")
-            with new.open("w", newline="", encoding="utf-8") as file:
+            with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
                 table = csv.DictWriter(file, list(rows[0]))
                 table.writeheader()
                 table.writerows(rows)
-            os.replace(new, path)
 
     def read(self, path: Path, step: int) -> None:
         """Take up the rows before a step that `write` wrote, where there are any."""

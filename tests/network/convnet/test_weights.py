@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from pdenet.network.convnet.weights import (
     load_weights,
     read_config,
     save_weights,
-    write_atomically,
 )
 from tests.network.convnet.redraw import redraw
 from tests.tiers import Each
@@ -203,33 +201,6 @@ def test_numbers_that_are_not_finite_are_refused_unless_wanted(tmp_path: Path) -
     with pytest.raises(CheckpointError, match=r"head\.bias \(1 of 10\)"):
         load_classifier(path)
     assert load_classifier(path, allow_non_finite=True)(PICTURES).isnan().any()
-
-
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_an_interrupted_save_leaves_the_older_file(
-    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "w"
-    write_atomically(path, b"old")
-
-    def fail(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, call, fail)
-        with pytest.raises(CheckpointError, match="No space left"):
-            write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["w"]
-    write_atomically(path, b"new")
-    assert path.read_bytes() == b"new"
-
-
-def test_the_file_is_readable_as_any_other(tmp_path: Path) -> None:
-    plain = tmp_path / "plain"
-    plain.write_bytes(b"")
-    write_atomically(tmp_path / "w", b"")
-    assert (tmp_path / "w").stat().st_mode == plain.stat().st_mode
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
