@@ -26,6 +26,18 @@ exclude_patterns = ["_build", "_templates"]
 html_theme = "furo"
 html_title = f"pdenet {version}"
 
+# Pages of names that differ in case only would be one file where file names have no case.
+autosummary_filename_map = {
+    f"pdenet.{name}": f"pdenet.{name}_"
+    for name in (
+        "fit",
+        *(
+            f"symmetry.{n}"
+            for n in ("canonical", "count", "group", "modes", "pareto", "stabiliser")
+        ),
+    )
+}
+
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 

@@ -50,3 +50,14 @@ def test_the_readme_counts_the_catalogue() -> None:
     found = re.search(r"the catalogue: (\d+) equations", PAGES[0].read_text(encoding="utf-8"))
     assert found is not None
     assert int(found[1]) == len(pn.catalogue)
+
+
+def test_the_api_page_lists_every_public_name() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = {
+        name for line in page.splitlines() if (name := line.strip()).replace(".", "").isidentifier()
+    }
+    missing = {*pn.__all__, *pn.symmetry.__all__} - listed - {"PdenetError"}
+    # Errors and warnings are one page together.
+    assert {name for name in missing if not name.endswith(("Error", "Warning"))} == set()
+    assert "errors" in listed
