@@ -68,6 +68,16 @@ def check_between(
     return float(value)
 
 
+DTYPES = ("float64", "float32")
+"""The dtypes of states, by name."""
+
+
+def check_dtype(dtype: object, error: type[PdenetError]) -> str:
+    """Return the name of one of `DTYPES`, given by it or as NumPy's or torch's dtype."""
+    name = dtype.__name__ if isinstance(dtype, type) else str(dtype).removeprefix("torch.")
+    return check_choice("dtype", name, DTYPES, error)
+
+
 def check_choice(name: str, given: object, known: Iterable[str], error: type[PdenetError]) -> str:
     """Return a word that is one of those known; else the message offers the nearest.
 

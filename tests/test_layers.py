@@ -25,6 +25,7 @@ FLOORS = {
     "errors": -1,  # what floor 0 stands on
     "checks": 0,
     "files": 0,
+    "version": 0,
     "pages": 0,  # how a page looks; what stands on it is said on the floors above
     "equation": 1,
     "discrete": 2,
@@ -55,7 +56,8 @@ LIBRARIES = {
     "errors": {"numpy"},
     "checks": set[str](),
     "files": set[str](),
-    "pages": {"matplotlib", "numpy"},
+    "version": set[str](),
+    "pages": {"PIL", "matplotlib", "numpy"},
     "equation": {"numpy", "sympy"},
     "discrete": {"numpy", "opt_einsum", "scipy", "sympy", "threadpoolctl"},
 }

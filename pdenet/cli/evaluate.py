@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from pdenet.cli.arguments import check_file, make_folder, whole
+
 if TYPE_CHECKING:  # --help does not wait for them
     from pathlib import Path
-
-    import torch
 
     from pdenet.training.evaluation.loading import Loaded
     from pdenet.training.evaluation.page import Report
@@ -42,9 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a folder with train/ and val/, or digits, or faces (those of the run, or digits)",
     )
-    group.add_argument("-b", "--batch-size", metavar="N", help="pictures a batch (as in training)")
     group.add_argument(
-        "--img-size", metavar="N", help="pixels along each side, for --weights (224 of a folder)"
+        "-b", "--batch-size", type=whole, metavar="N", help="pictures a batch (as in training)"
+    )
+    group.add_argument(
+        "--img-size",
+        type=whole,
+        metavar="N",
+        help="pixels along each side, for --weights (224 of a folder)",
     )
     group.add_argument(
         "--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1; auto: cuda or cpu"
@@ -61,17 +66,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, and write the page."""
     _check(arguments)
-    batch_size = _positive("--batch-size", arguments.batch_size)
-    image_size = _positive("--img-size", arguments.img_size)
 
     import torch
 
+    from pdenet.backends.devices import cpu_or_gpu
+    from pdenet.errors import CommandError
     from pdenet.files import write_whole
     from pdenet.training.evaluation.page import page
     from pdenet.training.evaluation.report import measured
 
-    device = _device(arguments.device)
-    loaded = _load(arguments, batch_size, image_size)
+    device = cpu_or_gpu("--device", arguments.device, CommandError)
+    loaded = _load(arguments)
     path = _page_path(arguments.output, loaded)
     report = measured(loaded, device=device, amp=torch.bfloat16 if arguments.amp else None)
     # First, and whole: what is printed may go into a pipe that closes, and a browser may be looking
@@ -108,44 +113,7 @@ def _check(arguments: argparse.Namespace) -> None:
         )
 
 
-def _positive(option: str, given: str | None) -> int | None:
-    from pdenet.errors import CommandError
-
-    if given is None:
-        return None
-    try:
-        count = int(given)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise CommandError(f"{option} is a positive whole number; got {given!r}; write 64")
-    return count
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    from pdenet.errors import CommandError
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise CommandError(
-            f"--device is auto, cpu, cuda or cuda:1; got {name!r}; use auto"
-        ) from error
-    if device.type not in ("cpu", "cuda"):
-        raise CommandError(f"--device is auto, cpu, cuda or cuda:1; got {name!r}; use auto")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise CommandError(
-            f"--device {name} needs GPU number {device.index or 0}; this machine shows "
-            f"{torch.cuda.device_count()} to PyTorch; use --device cpu"
-        )
-    return device
-
-
-def _load(arguments: argparse.Namespace, batch_size: int | None, image_size: int | None) -> Loaded:
+def _load(arguments: argparse.Namespace) -> Loaded:
     from pathlib import Path
 
     from pdenet.training.evaluation.loading import load_file, load_run
@@ -156,15 +124,15 @@ def _load(arguments: argparse.Namespace, batch_size: int | None, image_size: int
             Path(arguments.weights),
             arguments.model,
             data_dir=data_dir,
-            batch_size=batch_size,
-            image_size=image_size,
+            batch_size=arguments.batch_size,
+            image_size=arguments.img_size,
         )
     return load_run(
         Path(arguments.target),
         arguments.checkpoint or "best",
         average=arguments.ema,
         data_dir=data_dir,
-        batch_size=batch_size,
+        batch_size=arguments.batch_size,
     )
 
 
@@ -172,20 +140,8 @@ def _page_path(output: str | None, loaded: Loaded) -> Path:
     """Return where the page goes, before anything long is done."""
     from pathlib import Path
 
-    from pdenet.errors import CommandError
-
-    path = loaded.folder / PAGE if output is None else Path(output)
-    if path.is_dir():
-        raise CommandError(
-            f"--output is a file; got the folder {str(path)!r}; write {str(path / PAGE)!r}"
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(
-            f"--output is a file in a folder that can be made; got {str(path)!r}: "
-            f"{error.strerror}; choose another"
-        ) from error
+    path = check_file("--output", loaded.folder / PAGE if output is None else Path(output), PAGE)
+    make_folder(path.parent)
     return path
 
 

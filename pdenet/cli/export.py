@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from pdenet.cli.arguments import check_file, one_of, whole
+
 if TYPE_CHECKING:  # --help does not wait for them
     from pathlib import Path
 
@@ -24,10 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "says its model, or a folder of save_pretrained",
     )
     parser.add_argument(
-        "--checkpoint", metavar="KIND", help="of a run: best or last (best, else last)"
+        "--checkpoint",
+        type=one_of("best", "last"),
+        metavar="KIND",
+        help="of a run: best or last (best, else last)",
     )
     parser.add_argument(
-        "--format", metavar="FORMAT", help="onnx, torch-export or safetensors (by the file's name)"
+        "--format",
+        type=one_of(*ENDINGS),
+        metavar="FORMAT",
+        help="onnx, torch-export or safetensors (by the file's name)",
     )
     parser.add_argument("--fused", action="store_true", help="fold the batch norms first")
     parser.add_argument(
@@ -36,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a program for any number of pictures at once; else for one",
     )
     parser.add_argument(
-        "--image-size", metavar="N", help="pixels of a picture (those of the run, 32 or 224)"
+        "--image-size",
+        type=whole,
+        metavar="N",
+        help="pixels of a picture (those of the run, 32 or 224)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an older file")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
@@ -49,14 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
     from pdenet.cli.solve import row
 
     path = Path(arguments.output)
-    kind = _format(arguments.format, path)
-    size = _image_size(arguments.image_size)
+    kind = arguments.format or _format(path)
     _check(arguments, path, kind)
 
     from pdenet.network.convnet.export import OPSET, TOLERANCE, export
 
     model, trained_size, source = _load(Path(arguments.target), arguments.checkpoint)
-    size = size or trained_size
+    size = arguments.image_size or trained_size
     export(
         model,
         path,
@@ -75,43 +85,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _format(given: str | None, path: Path) -> str:
-    from pdenet.errors import CommandError, suggest
-
-    if given is None:
-        found = [kind for kind, ending in ENDINGS.items() if path.suffix == ending]
-        if not found:
-            raise CommandError(
-                f"a file that ends in {', '.join(ENDINGS.values())} was expected, or --format; got "
-                f"{str(path)!r}; add --format onnx"
-            )
-        return found[0]
-    if given not in ENDINGS:
-        raise CommandError(
-            f"--format is one of {', '.join(ENDINGS)}; got {given!r}.{suggest(given, ENDINGS)}"
-        )
-    return given
-
-
-def _image_size(given: str | None) -> int | None:
+def _format(path: Path) -> str:
+    """Return the format that the file's name says."""
     from pdenet.errors import CommandError
 
-    if given is None:
-        return None
-    if not given.isdecimal() or int(given) < 1:
-        raise CommandError(f"--image-size is a positive whole number; got {given!r}; write 224")
-    return int(given)
+    for kind, ending in ENDINGS.items():
+        if path.suffix == ending:
+            return kind
+    raise CommandError(
+        f"a file that ends in {', '.join(ENDINGS.values())} was expected, or --format; got "
+        f"{str(path)!r}; add --format onnx"
+    )
 
 
 def _check(arguments: argparse.Namespace, path: Path, kind: str) -> None:
     """Refuse what makes no sense before anything long is done."""
     from pdenet.errors import CommandError
 
-    if path.is_dir():
-        raise CommandError(
-            f"--output is a file; got the folder {str(path)!r}; write "
-            f"{str(path / ('model' + ENDINGS[kind]))!r}"
-        )
+    check_file("--output", path, f"model{ENDINGS[kind]}")
     if path.exists() and not arguments.overwrite:
         raise CommandError(
             f"a new file was expected; {str(path)!r} exists; add --overwrite to replace it"
@@ -119,10 +110,6 @@ def _check(arguments: argparse.Namespace, path: Path, kind: str) -> None:
     if kind == "safetensors" and (arguments.dynamic_batch or arguments.image_size):
         option = "--dynamic-batch" if arguments.dynamic_batch else "--image-size"
         raise CommandError(f"weights alone have no pictures; got {option}; leave it out")
-    if arguments.checkpoint not in (None, "best", "last"):
-        raise CommandError(
-            f"--checkpoint is best or last; got {arguments.checkpoint!r}; leave it out"
-        )
 
 
 def _load(path: Path, kind: str | None) -> tuple[Classifier, int | None, str]:

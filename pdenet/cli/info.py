@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from pdenet.cli.arguments import add_setup_arguments
+
 if TYPE_CHECKING:  # --help does not wait for them
     from pdenet.cli.setup import Setup
     from pdenet.simulate.solver import Solver
@@ -12,8 +14,6 @@ if TYPE_CHECKING:  # --help does not wait for them
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pdenet info`."""
-    from pdenet.cli.arguments import add_setup_arguments
-
     parser.add_argument(
         "target", nargs="?", metavar="NAME|FILE.toml", help="an equation; all of them if left out"
     )

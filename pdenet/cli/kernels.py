@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from pdenet.cli.arguments import check_file, whole
+
 if TYPE_CHECKING:  # --help does not wait for them
     from collections.abc import Iterable
     from pathlib import Path
@@ -35,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "has its own",
     )
     parser.add_argument(
-        "--img-size", metavar="N", help="pixels along each side (those the model is made for)"
+        "--img-size",
+        type=whole,
+        metavar="N",
+        help="pixels along each side (those the model is made for)",
     )
     parser.add_argument("--vertical", action="store_true", help="flip pictures upside down as well")
     parser.add_argument("--csv", metavar="FILE.csv", help="write the scores of the layers as well")
@@ -48,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, write the page, and print the tables."""
     from pathlib import Path
 
-    size = _size(arguments.img_size)
+    size = arguments.img_size
     path = _file("--output", arguments.output)
     csv = None if arguments.csv is None else _file("--csv", arguments.csv)
     model, images, is_new = _load(arguments, size)
@@ -72,23 +77,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _size(given: str | None) -> int | None:
-    from pdenet.errors import CommandError
-
-    if given is not None and (not given.isdecimal() or int(given) < 1):
-        raise CommandError(f"--img-size is a positive whole number; got {given!r}; write 224")
-    return None if given is None else int(given)
-
-
 def _file(option: str, given: str) -> Path:
     """Return a path that can be written, before anything long is done."""
     from pathlib import Path
 
     from pdenet.errors import CommandError
 
-    path = Path(given)
-    if path.is_dir():
-        raise CommandError(f"{option} is a file; got the folder {given!r}; add a name: {PAGE}")
+    path = check_file(option, Path(given), PAGE)
     if not path.parent.is_dir():
         raise CommandError(
             f"{option} is a file in a folder that exists; got {given!r}; make the folder first"

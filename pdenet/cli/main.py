@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import NoReturn, TextIO
 
-from pdenet.cli.version import release
+from pdenet.cli import demo, evaluate, export, info, kernels, solve, train
 from pdenet.errors import (
     BlowUpError,
     BoundaryWarning,
@@ -32,6 +32,7 @@ from pdenet.errors import (
     suggest,
 )
 from pdenet.training.loop.interruption import handling
+from pdenet.version import release
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -40,14 +41,35 @@ _RUNTIME = (BlowUpError, CheckpointError, DivergedError, MissingExtraError, Resu
 
 # A command's module has `add_arguments(parser)` and `run(arguments) -> int`. It imports NumPy's
 # company inside `run` only, so that --help is immediate.
-_COMMANDS = {
-    "solve": "simulate an equation of the catalogue or of a TOML file; write data and a movie",
-    "train": "train a classifier made from an equation; without arguments, on handwritten digits",
-    "evaluate": "measure a trained classifier; write one page with its curves and mistakes",
-    "export": "write a trained classifier for other programs: ONNX, torch.export, safetensors",
-    "kernels": "measure how symmetric the kernels of a model are; write one page about it",
-    "info": "show an equation: kind, parameters, source, stable steps; without a name, all of them",
-    "demo": "simulate a photograph and waves, measure the errors, write one page with pictures",
+_COMMANDS: dict[str, tuple[ModuleType, str]] = {
+    "solve": (
+        solve,
+        "simulate an equation of the catalogue or of a TOML file; write data and a movie",
+    ),
+    "train": (
+        train,
+        "train a classifier made from an equation; without arguments, on handwritten digits",
+    ),
+    "evaluate": (
+        evaluate,
+        "measure a trained classifier; write one page with its curves and mistakes",
+    ),
+    "export": (
+        export,
+        "write a trained classifier for other programs: ONNX, torch.export, safetensors",
+    ),
+    "kernels": (
+        kernels,
+        "measure how symmetric the kernels of a model are; write one page about it",
+    ),
+    "info": (
+        info,
+        "show an equation: kind, parameters, source, stable steps; without a name, all of them",
+    ),
+    "demo": (
+        demo,
+        "simulate a photograph and waves, measure the errors, write one page with pictures",
+    ),
 }
 
 _EXAMPLES = """\
@@ -73,7 +95,8 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if "expected one argument" in message:
             message += "; a value that begins with '-' is written --option=VALUE"
-        raise CommandError(f"{message}; see `{self.prog} --help`")
+        see = " See" if message.endswith("?") else "; see"
+        raise CommandError(f"{message}{see} `{self.prog} --help`")
 
 
 class _Version(argparse.Action):
@@ -146,12 +169,12 @@ def _dispatch(arguments: list[str]) -> int:
             f"the commands are {', '.join(_COMMANDS)}; got {name!r}.{suggest(name, _COMMANDS)}"
         )
     known: list[str] = []
-    for command, text in _COMMANDS.items():
+    for command, (module, text) in _COMMANDS.items():
         made = commands.add_parser(
             command, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
         )
         if command == name:
-            _module(command).add_arguments(made)
+            module.add_arguments(made)
             known = [o for action in made._actions for o in action.option_strings]
     found, unknown = parser.parse_known_args(arguments)
     if name is None:
@@ -163,43 +186,13 @@ def _dispatch(arguments: list[str]) -> int:
             f"`pdenet {name}` has no argument {unknown[0]!r}.{suggest(option, known)} "
             f"See `pdenet {name} --help`"
         )
-    status: int = _module(name).run(found)
+    status: int = _COMMANDS[name][0].run(found)
     return status
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     """End a command at SIGTERM as Ctrl-C does: files are closed, half-written ones removed."""
     raise _Terminated
-
-
-def _module(command: str) -> ModuleType:
-    if command == "solve":
-        from pdenet.cli import solve
-
-        return solve
-    if command == "info":
-        from pdenet.cli import info
-
-        return info
-    if command == "train":
-        from pdenet.cli import train
-
-        return train
-    if command == "evaluate":
-        from pdenet.cli import evaluate
-
-        return evaluate
-    if command == "export":
-        from pdenet.cli import export
-
-        return export
-    if command == "kernels":
-        from pdenet.cli import kernels
-
-        return kernels
-    from pdenet.cli import demo
-
-    return demo
 
 
 def _fail(message: str, status: int = FAILED, label: str = "error: ") -> int:

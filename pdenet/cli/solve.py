@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from pdenet.cli.arguments import add_setup_arguments, make_folder, one_of
+
 if TYPE_CHECKING:  # --help does not wait for them
     from pathlib import Path
 
@@ -12,16 +14,11 @@ if TYPE_CHECKING:  # --help does not wait for them
     from pdenet.simulate.result import Result
     from pdenet.simulate.solver import Solver
 
-DATA = ("zarr", "nc", "none")
-MOVIES = ("gif", "mp4", "none")
-
 _SHOWN = 8  # components in the summary; a vector field may have hundreds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pdenet solve`."""
-    from pdenet.cli.arguments import add_setup_arguments
-
     parser.add_argument(
         "target",
         metavar="NAME|FILE.toml",
@@ -41,8 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--start", metavar="TIME", help="the time of the initial state")
     group = parser.add_argument_group("output")
     group.add_argument("--output", metavar="DIR", help="the folder to write to (out/NAME)")
-    group.add_argument("--data", default="zarr", metavar="KIND", help="zarr, nc or none")
-    group.add_argument("--movie", default="gif", metavar="KIND", help="gif, mp4 or none")
+    for option, kinds in (("--data", ("zarr", "nc", "none")), ("--movie", ("gif", "mp4", "none"))):
+        first, second, third = kinds
+        group.add_argument(
+            option,
+            type=one_of(*kinds),
+            default=first,
+            metavar="KIND",
+            help=f"{first}, {second} or {third}",
+        )
     group.add_argument("--overwrite", action="store_true", help="replace an older result")
 
 
@@ -69,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     _announce(setup, solver, initial, start, until)
     began = time.perf_counter()
     if data is not None or movie is not None:
-        _make_folder((data or movie).parent)  # type: ignore[union-attr]  # one is not None
+        make_folder((data or movie).parent)  # type: ignore[union-attr]  # one is not None
     every = times.get("every")
     result = solver.run(
         initial, until, every, start=start, save=data, overwrite=arguments.overwrite
@@ -84,14 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _outputs(arguments: argparse.Namespace, name: str) -> tuple[Path | None, Path | None]:
     from pathlib import Path
 
-    from pdenet.errors import CommandError, suggest
+    from pdenet.errors import CommandError
 
-    for option, known in (("data", DATA), ("movie", MOVIES)):
-        given = getattr(arguments, option)
-        if given not in known:
-            raise CommandError(
-                f"--{option} is one of {', '.join(known)}; got {given!r}.{suggest(given, known)}"
-            )
     stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in name) or "run"
     folder = Path(arguments.output) if arguments.output is not None else Path("out", stem)
     if folder.exists() and not folder.is_dir():
@@ -106,18 +104,6 @@ def _outputs(arguments: argparse.Namespace, name: str) -> tuple[Path | None, Pat
             )
         made.append(path)
     return made[0], made[1]
-
-
-def _make_folder(folder: Path) -> None:
-    from pdenet.errors import CommandError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(
-            f"--output is a folder that can be made; got {str(folder)!r}: {error.strerror}; "
-            "choose another"
-        ) from error
 
 
 def row(name: str, text: str) -> None:

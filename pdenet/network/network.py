@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from pdenet.checks import check_choice, check_count
+from pdenet.backends.devices import torch_device
+from pdenet.checks import check_choice, check_count, check_dtype
 from pdenet.discrete import stability as stable
 from pdenet.discrete import stepping
 from pdenet.discrete.boundary import Boundary
@@ -32,8 +33,6 @@ from pdenet.network.options import (
     check_time,
     refuse_gradients,
     settled_dt,
-    torch_device,
-    torch_dtype,
     trainable_names,
     with_arrays,
 )
@@ -112,7 +111,7 @@ class Network(nn.Module):
         super().__init__()
         check_kinds(grid, boundary, stability)
         self.steps = check_count("steps", steps, 1, NetworkError, _STEPS)
-        chosen = torch_dtype(dtype)
+        chosen: torch.dtype = getattr(torch, check_dtype(dtype, NetworkError))
         check_choice("stencils", stencils, CONSTRAINTS, NetworkError)
         given = check_dt(dt)
         mode = "ignore" if trainable else stability
@@ -132,7 +131,7 @@ class Network(nn.Module):
         self.space = scheme.space
         self.components = bound.components
         self.block = Block(lowered, scheme, bound, dt, chosen, frozenset(names), stencils)
-        self.to(torch_device(device))
+        self.to(torch_device(device, NetworkError))
         rates = frozenset(scheme.system.rates.values())
         self._fingerprint = _fingerprint(self.block, self.grid, self.stepper)
         self._groups = (frozenset(scheme.system.field_names) - rates, rates)

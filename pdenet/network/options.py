@@ -24,38 +24,6 @@ from pdenet.equation.values import Values, is_tensor
 from pdenet.errors import IllPosedError, NetworkError, StabilityError, StabilityWarning, suggest
 from pdenet.network.kernels import STENCILS
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
-"""The dtypes of networks, by name."""
-
-
-def torch_dtype(dtype: object) -> torch.dtype:
-    """Return float32 or float64, given as torch's dtype or by name.
-
-    Raises:
-        NetworkError: it is another.
-    """
-    name = str(dtype).removeprefix("torch.")
-    if name not in DTYPES:
-        raise NetworkError(
-            f"dtype is torch.float32 or torch.float64; got {dtype!r}; choose one of them"
-        )
-    return DTYPES[name]
-
-
-def torch_device(device: object) -> torch.device:
-    """Return a device that torch has here.
-
-    Raises:
-        NetworkError: it has none of that name.
-    """
-    try:
-        return torch.empty(0, device=device).device  # type: ignore[call-overload]  # any object
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise NetworkError(
-            f"a device that torch has here was expected; got {device!r} "
-            f'({str(error).splitlines()[0]}); use device="cpu"'
-        ) from error
-
 
 def check_time(t: object) -> None:
     """Check that a time is one number, or a real tensor without axes.

@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any  # an initial state is whatever a user gives
 
 import numpy as np
@@ -23,6 +22,7 @@ from pdenet.simulate.frames import FrameWriter
 from pdenet.simulate.integrator import Integrator
 from pdenet.simulate.result import Result
 from pdenet.simulate.times import check_time, num_steps, outputs
+from pdenet.version import release
 
 if TYPE_CHECKING:
     from pdenet.discrete.arrays import Array
@@ -196,11 +196,7 @@ def _every(
 def _attributes(
     solver: Integrator, origin: Origin, start: float, every: float, until: float
 ) -> dict[str, Attribute]:
-    try:
-        release = version("pdenet")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        release = "unknown"
-    made: dict[str, Attribute] = {
+    return {
         "equation": origin.equation,
         "name": origin.name,
         "grid": origin.grid,
@@ -214,9 +210,8 @@ def _attributes(
         "until": until,
         "parameters": _parameters(solver),
         "fingerprint": fingerprint(solver),
-        "pdenet_version": release,
+        "pdenet_version": release(),
     }
-    return made
 
 
 def _dt(dt: float | None) -> str | float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any  # values and states are NumPy's or torch'
 import numpy as np
 
 from pdenet.backends.numpy_arrays import NumpyArrays
-from pdenet.checks import check_choice
+from pdenet.checks import check_choice, check_dtype
 from pdenet.discrete.arrays import Array, Arrays
 from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.grid import Grid
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pdenet.simulate.result import Result
 
 BACKENDS = ("numpy", "torch")
-DTYPES = ("float64", "float32")
 
 
 class Solver:
@@ -247,8 +246,7 @@ class Solver:
 
 
 def _arrays(backend: str, dtype: str, device: str) -> tuple[Arrays, np.dtype[Any]]:
-    name = str(dtype).removeprefix("torch.") if not isinstance(dtype, type) else dtype.__name__
-    check_choice("dtype", name, DTYPES, BackendError)
+    name = check_dtype(dtype, BackendError)
     check_choice("backend", backend, BACKENDS, BackendError)
     if backend == "numpy":
         if str(device) != "cpu":
@@ -259,15 +257,10 @@ def _arrays(backend: str, dtype: str, device: str) -> tuple[Arrays, np.dtype[Any
         return NumpyArrays(np.dtype(name)), np.dtype(name)
     import torch
 
+    from pdenet.backends.devices import torch_device
     from pdenet.backends.torch_arrays import TorchArrays
 
-    try:
-        place = torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise BackendError(
-            f"a device that torch has here was expected; got {device!r} "
-            f'({str(error).splitlines()[0]}); use device="cpu"'
-        ) from error
+    place = torch_device(device, BackendError)
     return TorchArrays(getattr(torch, name), place), np.dtype(name)
 
 

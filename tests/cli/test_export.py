@@ -126,7 +126,7 @@ BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
     "a size for weights": (
         ("run", "--image-size", "8", "-o", "m.safetensors"), 2, "leave it out"
     ),
-    "an unknown checkpoint": (("run", "--checkpoint", "worst", "-o", "m.onnx"), 2, "best or last"),
+    "an unknown checkpoint": (("run", "--checkpoint", "worst", "-o", "m.onnx"), 2, "best, last"),
     "a checkpoint that is not there": (
         ("early", "--checkpoint", "best", "-o", "m.onnx"), 2, "none yet"
     ),

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pdenet.cli.arguments import make_folder
+
 if TYPE_CHECKING:  # --help does not wait for them
     from pdenet.cli.demo.section import Section
 
@@ -33,16 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     import time
     from pathlib import Path
 
-    from pdenet.errors import CommandError
-
-    folder = Path(arguments.output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(
-            f"--output is a folder that can be made; got {str(folder)!r}: {error.strerror}; "
-            "choose another"
-        ) from error
+    folder = make_folder(Path(arguments.output))
 
     from pdenet.cli.demo.page import page
     from pdenet.files import write_whole

@@ -10,8 +10,8 @@ import numpy as np
 import sympy as sp
 
 from pdenet.cli.demo.section import Check, Picture, Section
-from pdenet.cli.version import release
 from pdenet.pages.shell import document, picture, section, text
+from pdenet.version import release
 
 _STYLE = """
 figure img { width: 100%; aspect-ratio: 1; border: 1px solid var(--line); background: #fff; }

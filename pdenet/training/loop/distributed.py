@@ -24,6 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from pdenet.backends.devices import cpu_or_gpu
 from pdenet.errors import TrainingError
 
 _TIMEOUT = dt.timedelta(minutes=30)
@@ -146,7 +147,7 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     given = {name: os.environ[name] for name in names if name in os.environ}
     if not given or given.get("WORLD_SIZE") == "1":
-        yield Ranks(_device(device, None))
+        yield Ranks(cpu_or_gpu("device", device, TrainingError))
         return
     try:
         rank, size, local = (int(given[name]) for name in names)
@@ -155,7 +156,7 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
             f"processes that train together know {', '.join(names)} as numbers; got {given}; "
             "start them by torchrun, or unset these variables"
         ) from error
-    where = _device(device, local)
+    where = cpu_or_gpu("device", device, TrainingError, local)
     backend = "nccl" if where.type == "cuda" else "gloo"
     if where.type == "cuda":
         torch.cuda.set_device(where)
@@ -178,26 +179,3 @@ def sync_batch_norm(model: nn.Module, ranks: Ranks) -> nn.Module:
             "statistics are averaged over the processes without it"
         )
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-
-
-def _device(name: str, local: int | None) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise TrainingError(
-            f"device is auto, cpu, cuda or cuda:1; got {name!r}; choose one of them"
-        ) from error
-    if device.type not in ("cpu", "cuda"):
-        raise TrainingError(f"device is auto, cpu, cuda or cuda:1; got {name!r}; use auto")
-    if device.type == "cpu":
-        return torch.device("cpu")
-    index = (device.index or 0) if local is None else local
-    there = torch.cuda.device_count()
-    if index >= there:
-        raise TrainingError(
-            f"device {name!r} needs GPU number {index}; this machine shows {there} to PyTorch; "
-            "use cpu, or start fewer processes"
-        )
-    return torch.device("cuda", index)
