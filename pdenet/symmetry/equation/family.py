@@ -257,12 +257,9 @@ def _action_text(rule: Rule, name: str, rank: int) -> str:
         )
         common = rule.powers.get(name, Fraction(0))
         factor = f"c^{common} " if common else ""
-        if rank == 2 and all(v is None or v[1] == (1 if k else -1) for k, v in enumerate(found)):
-            left = f"P{of[found[0][0]]}⁻¹ " if found[0] else ""
-            right = f" P{of[found[1][0]]}" if found[1] else ""
-            return factor + left + name + right
-        if rank == 2 and is_metric:
-            left = f"P{of[found[0][0]]}ᵀ " if found[0] else ""
+        is_matrix = all(v is None or v[1] == (1 if k else -1) for k, v in enumerate(found))
+        if rank == 2 and (is_matrix or is_metric):
+            left = f"P{of[found[0][0]]}{'⁻¹' if is_matrix else 'ᵀ'} " if found[0] else ""
             right = f" P{of[found[1][0]]}" if found[1] else ""
             return factor + left + name + right
         parts = [

@@ -12,11 +12,12 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any  # torch knows no types of what a module holds
 
 import numpy as np
 import scipy.linalg
 import torch
-from torch import nn
 
 from pdenet.errors import SymmetryError, SymmetryWarning
 from pdenet.network.convnet.classifier import Classifier
@@ -24,8 +25,9 @@ from pdenet.network.convnet.fusing import copied, is_norm
 from pdenet.network.convnet.stage_folding import fold_stages
 from pdenet.symmetry.acting import Change, acted, checked, tie_fault
 from pdenet.symmetry.groups import Group
-from pdenet.symmetry.indices import Rule
+from pdenet.symmetry.indices import Exponent, Rule
 from pdenet.symmetry.network.group import Limit, stage_groups
+from pdenet.symmetry.network.holders import view_holder
 from pdenet.symmetry.network.reading import Reading
 from pdenet.symmetry.network.stages import (
     check_classifier,
@@ -267,23 +269,15 @@ def _act(
 
 def _move_stem(model: Classifier, matrix: np.ndarray) -> None:
     """Let the stem give v = P⁻¹ u through its ReLU: by its norm, or by its convolution."""
-    order = np.abs(matrix).argmax(axis=0)
-    scales = torch.from_numpy(1.0 / matrix[order, np.arange(len(matrix))])
-    places = torch.from_numpy(order)
-    convolution, norm = model.stem[0], model.stem[1]
-    assert isinstance(convolution, nn.Conv2d)
-    tensors = [convolution.weight]
-    scaled = [convolution.weight]
+    convolution: Any = model.stem[0]
+    norm: Any = model.stem[1]
+    linear = [one for one in (convolution.weight, convolution.bias) if one is not None]
+    scaled, moved = linear, []
     if is_norm(norm):
-        tensors += [norm.weight, norm.bias, norm.running_mean, norm.running_var]  # type: ignore[list-item]
-        scaled = [norm.weight, norm.bias]  # type: ignore[list-item]
-    if convolution.bias is not None:
-        tensors.append(convolution.bias)
-        if not is_norm(norm):
-            scaled.append(convolution.bias)
-    for tensor in tensors:
-        made = tensor.double()[places.to(tensor.device)]
-        if any(tensor is one for one in scaled):
-            shape = [-1] + [1] * (tensor.ndim - 1)
-            made = made * scales.to(tensor.device).reshape(shape)
-        tensor.copy_(made.to(tensor))
+        scaled, moved = [norm.weight, norm.bias], [*linear, norm.running_mean, norm.running_var]
+    change = Change(matrix, Group("monomial"))
+    for tensor in (*scaled, *moved):
+        power = Exponent(Fraction(-1 if any(tensor is one for one in scaled) else 0))
+        view_holder(tensor.detach).change(
+            lambda array, power=power: change.scaled(change.moved(array, 0), 0, power)  # type: ignore[misc]  # likewise
+        )
