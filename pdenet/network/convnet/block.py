@@ -31,7 +31,6 @@ from pdenet.network.convnet.norms import (
     Opening,
     closing_of,
     normalised,
-    opening_key,
     openings_of,
 )
 from pdenet.network.convnet.relaxation import Relaxation
@@ -160,8 +159,7 @@ class PDEBlock(nn.Module, Context):
             for product in self.products[before:]:
                 self.openings[product.key] = openings_of(product, product is made.product)
                 for opening in self.openings[product.key]:
-                    name = opening_key(product.key, opening.step)
-                    self.opening_norms[name] = nn.BatchNorm2d(opening.channels)
+                    self.opening_norms[opening.norm] = nn.BatchNorm2d(math.prod(opening.shape))
         if is_grouped and len(layer.terms) * width % out_width:
             multiple = out_width // math.gcd(out_width, width)
             raise NetworkError(
@@ -342,8 +340,7 @@ class PDEBlock(nn.Module, Context):
         """Return the opening norms and the closing norm, by the steps that they follow."""
         made: dict[int, Callable[[torch.Tensor], torch.Tensor]] = {}
         for opening in self.openings.get(product.key, ()):
-            norm = self.opening_norms[opening_key(product.key, opening.step)]
-            made[opening.step] = partial(normalised, norm)
+            made[opening.step] = partial(normalised, self.opening_norms[opening.norm])
         closing = self.closings.get(product.key)
         if closing is not None and closing.step is not None and str(product.key) in self.norms:
             made[closing.step] = self.norms[str(product.key)]

@@ -42,7 +42,6 @@ from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.config import official_equation
 from pdenet.network.convnet.directions import Directions
-from pdenet.network.convnet.norms import opening_key
 
 _WRAPPERS = ("state_dict", "model", "module")
 _NORM = ("weight", "bias", "running_mean", "running_var")
@@ -170,7 +169,7 @@ def _parts(model: Classifier) -> Iterator[_Part]:
 
 def _block(name: str, block: PDEBlock) -> Iterator[_Part]:
     ((key, openings),) = [(k, found) for k, found in block.openings.items() if found]
-    (product,) = [p for p in block.products if p.key == key]
+    product = block.products[key]
     coefficients = block.coefficients
     labels = [coefficients.labels[product.weights[o.place]] for o in openings]
     opening = [coefficients.tensors[label] for label in labels]  # C and D, (kn, n) each
@@ -180,7 +179,7 @@ def _block(name: str, block: PDEBlock) -> Iterator[_Part]:
     hidden, width = opening[0].shape
     double = 2 * hidden
     yield _convolution(f"{name}.conv1", opening, (double, width, 1, 1))
-    norms = [block.opening_norms[opening_key(key, o.step)] for o in openings]
+    norms = [block.opening_norms[o.norm] for o in openings]
     yield _norm(f"{name}.bn1", norms)
     yield _convolution(f"{name}.conv2", [directions.weight], (double, 1, 3, 3))
     yield _norm(f"{name}.bn2", [directions.norm])

@@ -18,7 +18,7 @@ from pdenet.network.convnet.divergence import DirectionDivergence
 from pdenet.network.convnet.features import DirectionBanks, bank_name
 from pdenet.network.convnet.form import Form
 from pdenet.network.convnet.layout import Layout
-from pdenet.network.convnet.norms import Closing, Opening, opening_key
+from pdenet.network.convnet.norms import Closing, Opening
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.stem import Stem
 from pdenet.network.convnet.widening import source_name
@@ -216,8 +216,8 @@ class _BlockFlow(Flow):
         block = self.block
         for opening in block.openings.get(product.key, ()):
             if opening.step == step:
-                key = opening_key(product.key, step)
-                made = self._norm(made, block.opening_norms[key], f"opening_norms.{key}")
+                name = opening.norm
+                made = self._norm(made, block.opening_norms[name], f"opening_norms.{name}")
         closing, key = block.closings.get(product.key), str(product.key)
         if closing is not None and closing.step == step and key in block.norms:
             made = self._norm(made, block.norms[key], f"norms.{key}")

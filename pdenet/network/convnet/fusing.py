@@ -28,7 +28,6 @@ from torch import nn
 from pdenet.equation.system import FREE_INDEX
 from pdenet.network.convnet.block import PDEBlock
 from pdenet.network.convnet.directions import Directions
-from pdenet.network.convnet.norms import opening_key
 from pdenet.network.convnet.widening import COPY
 from pdenet.network.products import StackedProduct, WeightStack
 
@@ -115,25 +114,21 @@ def _fold_block(block: PDEBlock) -> None:
         assert isinstance(directions, Directions)
         _fold_directions(directions)
     fold_closings(block)
-    products = {product.key: product for product in block.products}
     for key, openings in block.openings.items():
         for opening in openings:
-            name = opening_key(key, opening.step)
-            norm = block.opening_norms[name]
-            if not is_norm(norm):
-                continue  # fused before
-            block.opening_norms[name] = _fold_into(
-                block, products[key], opening.place, opening.letters, norm
-            )
+            norm = block.opening_norms[opening.norm]
+            if is_norm(norm):  # else fused before
+                block.opening_norms[opening.norm] = _fold_into(
+                    block, block.products[key], opening.place, opening.letters, norm
+                )
 
 
 def fold_closings(block: PDEBlock) -> None:
     """Fold the closing norms of a block into closing coefficients; shifts take their places."""
-    products = {product.key: product for product in block.products}
     for key, closing in block.closings.items():
         if str(key) in block.norms and is_norm(block.norms[str(key)]):
             # The step is linear in each of them: one takes the scale.
-            product, norm = products[key], block.norms[str(key)]
+            product, norm = block.products[key], block.norms[str(key)]
             place = product.weights.index(closing.weights[0])
             if any(opening.place == place for opening in block.openings.get(key, ())):
                 # A shift will stand between this coefficient and the closing norm.

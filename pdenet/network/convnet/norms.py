@@ -12,7 +12,6 @@ not: see `Relaxation.opening_norm`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -32,10 +31,12 @@ class Closing:
     Attributes:
         step: the number of the step's result, None for the layer's own result.
         weights: the closing coefficients.
+        inside: the places of all coefficients that it stands behind.
     """
 
     step: int | None
     weights: tuple[WeightStack, ...]
+    inside: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,20 @@ class Opening:
     """An opening convolution.
 
     Attributes:
+        norm: the name of the norm behind it.
         step: the number of the step in its product's contraction.
         place: which of the product's coefficients it carries.
+        inside: the places of all coefficients in it.
         letters: the letters of what it makes; their channels are normalised one by one.
-        channels: how many channels these are.
+        shape: their lengths.
     """
 
+    norm: str
     step: int
     place: int
+    inside: frozenset[int]
     letters: str
-    channels: int
+    shape: tuple[int, ...]
 
 
 def closing_of(layer: Layer, stacked: StackedTerms) -> Closing | None:
@@ -79,7 +84,9 @@ def closing_of(layer: Layer, stacked: StackedTerms) -> Closing | None:
         if enough and step.result.is_spatial and step.result.letters == FREE_INDEX:
             found = number
             break
-    return Closing(found, tuple(closing.values()))
+    places = range(len(product.weights))
+    behind_it = places if found is None else _places(product, inside[found])
+    return Closing(found, tuple(closing.values()), frozenset(behind_it))
 
 
 def openings_of(product: StackedProduct, is_layer: bool) -> list[Opening]:
@@ -90,7 +97,7 @@ def openings_of(product: StackedProduct, is_layer: bool) -> list[Opening]:
         is_layer: whether its result is the layer's own: then what makes it closes, not opens.
     """
     contraction = product.contraction
-    start, behind = product.place_of_weights, product.place_of_factors
+    behind = product.place_of_factors
     fields = {behind + k for k, f in enumerate(product.factors) if f.kernels == (None,)}
     inside = contraction.inside()
     found = []
@@ -99,20 +106,19 @@ def openings_of(product: StackedProduct, is_layer: bool) -> list[Opening]:
             continue
         field, constant = contraction.field_and_constant(step)
         letters = step.result.letters
-        carriers = [
-            k - start
-            for k in sorted(inside[constant])
-            if start <= k < behind and set(letters) <= set(contraction.operands[k].letters)
-        ]
+        within = _places(product, inside[constant])
+        given = contraction.operands[product.place_of_weights :]
+        carriers = [k for k in within if set(letters) <= set(given[k].letters)]
         if field in fields and carriers:
-            channels = math.prod(contraction.sizes[c] for c in letters)
-            found.append(Opening(number, carriers[0], letters, channels))
+            name, shape = f"{product.key}_{number}", tuple(contraction.sizes[c] for c in letters)
+            found.append(Opening(name, number, carriers[0], frozenset(within), letters, shape))
     return found
 
 
-def opening_key(product: int, step: int) -> str:
-    """Return the name of the norm behind a step of a product."""
-    return f"{product}_{step}"
+def _places(product: StackedProduct, operands: frozenset[int]) -> list[int]:
+    """Return the places of the coefficients among some operands, in order."""
+    start = product.place_of_weights
+    return [k - start for k in sorted(operands) if start <= k < product.place_of_factors]
 
 
 def normalised(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from pdenet.equation.system import FREE_INDEX
 from pdenet.network.convnet.divergence import DirectionDivergence
 from pdenet.network.convnet.explanation import FlowSource
 from pdenet.network.convnet.features import bank_name
-from pdenet.network.convnet.norms import opening_key
+from pdenet.network.convnet.norms import Opening
 from pdenet.network.convnet.widening import source_name
 from pdenet.network.products import STACK, FactorStack, StackedProduct, WeightStack
 
@@ -56,15 +56,6 @@ class FieldSlots:
 
 
 @dataclass(frozen=True)
-class NormSlots:
-    """An opening norm: its name among the block's, its letters and the lengths of these."""
-
-    name: str
-    letters: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class ProductSlots:
     """Coefficients, fields and opening norms of a layer, or of what stands under its derivative.
 
@@ -72,13 +63,13 @@ class ProductSlots:
         product: its place among the block's products.
         weights: the coefficients.
         fields: the fields, those at faces last.
-        openings: the norms behind opening convolutions.
+        openings: the opening convolutions that have norms.
     """
 
     product: int
     weights: tuple[WeightSlots, ...]
     fields: tuple[FieldSlots, ...]
-    openings: tuple[NormSlots, ...]
+    openings: tuple[Opening, ...]
 
     def text(self, term: int) -> str:
         """Return a term as mathematics: "A_ij C_jk u_k ∂u_j"."""
@@ -160,16 +151,14 @@ def slots_of(block: FlowSource) -> tuple[LayerSlots, ...]:
 def _product(
     block: FlowSource, product: StackedProduct, faces: list[FactorStack] | None = None
 ) -> ProductSlots:
-    contraction, key = product.contraction, product.key
-    inside = contraction.inside()
-    openings = block.openings.get(key, ())
-    closing = block.closings.get(key)
+    openings = tuple(block.openings.get(product.key, ()))
+    closing = block.closings.get(product.key)
     weights = []
-    for k, stack in enumerate(product.weights, product.place_of_weights):
-        behind = {c for one in openings if k in inside[one.step] for c in one.letters}
+    for k, stack in enumerate(product.weights):
+        behind = {c for one in openings if k in one.inside for c in one.letters}
         opened = "".join(c for c in stack.indices if c in behind)
-        is_closed = closing is not None and (closing.step is None or k in inside[closing.step])
-        weights.append(WeightSlots(stack, opened, is_closed and FREE_INDEX in stack.indices))
+        is_closed = closing is not None and k in closing.inside and FREE_INDEX in stack.indices
+        weights.append(WeightSlots(stack, opened, is_closed))
     functions = [factor.function for factor in product.products[0].factors]
     factors = [*product.factors, *(faces or ())]
     functions += [None] * len(faces or ())  # at faces stand derivatives, without functions
@@ -182,12 +171,4 @@ def _product(
         )
         for factor, function in zip(factors, functions, strict=True)
     )
-    norms = tuple(
-        NormSlots(
-            opening_key(key, one.step),
-            one.letters,
-            tuple(contraction.sizes[c] for c in one.letters),
-        )
-        for one in openings
-    )
-    return ProductSlots(key, tuple(weights), fields, norms)
+    return ProductSlots(product.key, tuple(weights), fields, openings)

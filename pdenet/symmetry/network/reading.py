@@ -221,11 +221,11 @@ class _BlockReader:
     ) -> None:
         """Read the opening norms whose channels are components of fields, which only move."""
         for opening in (one for product in products for one in product.openings):
-            norm = self.block.opening_norms[opening.name]
+            norm = self.block.opening_norms[opening.norm]
             for axis, letter in enumerate(opening.letters):
                 entry = letters.get(letter, _Open())
                 if entry.uses or (entry.free and not is_grouped):
-                    name = f"the opening norm {opening.name} of {self.place}"
+                    name = f"the opening norm {opening.norm} of {self.place}"
                     shaped = _component_first(opening.shape, axis)
                     self._norm(entry, name, norm, shaped, takes=False)
 

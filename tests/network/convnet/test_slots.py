@@ -39,8 +39,8 @@ def lengths(block: PDEBlock, layer: LayerSlots) -> dict[str, set[int]]:
         for field in part.fields:
             if field.letter:
                 found[field.letter].add(block.in_channels)
-        for norm in part.openings:
-            for letter, length in zip(norm.letters, norm.shape, strict=True):
+        for opening in part.openings:
+            for letter, length in zip(opening.letters, opening.shape, strict=True):
                 found[letter].add(length)
     return found
 
@@ -66,7 +66,7 @@ def test_every_coefficient_norm_and_convolution_of_a_block_is_told(each: Each) -
             labels = {label for stack in stacks for label in block.coefficients.labels_of(stack)}
             assert labels == set(block.coefficients.tensors)
             assert {layer.closing for layer in made} - {None} == set(block.norms)
-            openings = {norm.name for part in parts for norm in part.openings}
+            openings = {one.norm for part in parts for one in part.openings}
             assert openings == set(block.opening_norms)
             banks = {field.bank for part in parts for field in part.fields} - {None}
             banks |= {layer.flux.bank for layer in made if layer.flux is not None}
