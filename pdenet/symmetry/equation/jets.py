@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from pdenet.equation.canonical import expand
-from pdenet.equation.printing import text
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.errors import SymmetryError
 
@@ -147,10 +146,6 @@ class JetSystem:
         if self.rate_of[component] is not None:
             return f"{name}t"
         return f"{name}_t" if "[" not in name else f"∂t {name}"
-
-    def shown(self, expr: sp.Expr) -> str:
-        """Return an expression as text, u_xx for a jet."""
-        return text(expr)
 
 
 def normal(expr: sp.Expr) -> sp.Expr:

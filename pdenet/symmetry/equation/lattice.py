@@ -31,6 +31,7 @@ from sympy.core.function import AppliedUndef
 
 from pdenet.equation.canonical import expand
 from pdenet.equation.functions import compile_expression
+from pdenet.equation.printing import text
 from pdenet.symmetry.equation.algebra import Algebra
 from pdenet.symmetry.equation.axis_maps import (
     MAX_CHOICES,
@@ -320,9 +321,7 @@ class _Search:
             for term in sorted(whole, key=sp.default_sort_key):
                 image = expand(g.time * self.image(g, sp.eye(jets.num_components), term))
                 if not set(sp.Add.make_args(image)) <= whole:
-                    return (
-                        f"{jets.shown(term)} in {jets.equation_name(j)} becomes {jets.shown(image)}"
-                    )
+                    return f"{text(term)} in {jets.equation_name(j)} becomes {text(image)}"
         return "no linear action on the components was found"
 
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from pdenet.simulate.solver import Solver
 
 Row = dict[str, sp.Rational]  # a weight, as a combination of the unknown ones
-Rows = list[Row]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +127,7 @@ class _Weights:
     def __init__(self, jets: JetSystem, free: frozenset[str]) -> None:
         self.jets = jets
         self.free = free
-        self.rows: Rows = []
+        self.rows: list[Row] = []
 
     def equal(self, expr: sp.Expr, weight: Row) -> None:
         """Ask every term of an expression to have a weight."""

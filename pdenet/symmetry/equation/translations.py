@@ -80,7 +80,7 @@ def translations(jets: JetSystem) -> Found[Translation]:
     for symbol in jets.coordinates:
         reason = next(
             (
-                f"{jets.shown(term)} in {jets.equation_name(j)} holds {symbol}"
+                f"{text(term)} in {jets.equation_name(j)} holds {symbol}"
                 for j, right in enumerate(jets.right_sides)
                 if _depends(jets, right, symbol)
                 for term in sorted(sp.Add.make_args(right), key=sp.default_sort_key)

@@ -63,8 +63,8 @@ def jet_system(system: System, values: Mapping[Any, Any] | None = None) -> JetSy
     Example:
         >>> from pdenet.equation.catalogue import catalogue
         >>> jets = jet_system(catalogue.build("burgers_1d", form="divergence").system)
-        >>> jets.shown(jets.right_sides[0])
-        'nu u_xx - u u_x'
+        >>> jets.components, jets.order()
+        (('u',), 2)
     """
     return _Writer(system, values).write()
 

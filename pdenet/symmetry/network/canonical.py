@@ -232,31 +232,19 @@ def moved_by_others(model: Classifier, stage: int) -> set[str]:
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class _Slices:
-    """The slices of one tensor along one index.
-
-    Under u_π(j) = d_j v_j the slice at π(j) of a coefficient comes to j, times a power of d_j. What
-    its other indices do is left to functions of a slice that no permutation of its entries changes.
-
-    Attributes:
-        name: the coefficient.
-        exponent: what a factor d of a component does to its slice.
-        table: float64, shape `(component, entries)`.
-    """
-
-    name: str
-    exponent: Exponent
-    table: np.ndarray
-
-
-def _slices_of(model: Classifier, stage: int, others: Collection[str]) -> list[_Slices]:
+def _slices_of(
+    model: Classifier, stage: int, others: Collection[str]
+) -> list[tuple[Exponent, np.ndarray]]:
     """Return the tensors of a stage whose slices only its own factors change, longest slices first.
 
     Args:
         model: a classifier.
         stage: a stage on which generalised permutations act.
         others: names of coefficients that are left out: those that other stages move.
+
+    Returns:
+        For each tensor what a factor d of a component does to its slice, and the slices, float64,
+        shape `(component, entries)`. Under u_π(j) = d_j v_j the slice at π(j) comes to j.
     """
     rule, reading = rule_of(model, stage)
     (field,), _ = state_of(stage_of(model, stage))
@@ -281,28 +269,33 @@ def _slices_of(model: Classifier, stage: int, others: Collection[str]) -> list[_
             for holder in reading.holders[coefficient]:
                 values = holder.read().double().cpu().movedim(axis, 0)
                 table = values.reshape(len(values), -1).numpy()
-                made.append(_Slices(coefficient, exponent, table))
-    return sorted(made, key=lambda one: -one.table.shape[1])
+                made.append((exponent, table))
+    return sorted(made, key=lambda one: -one[1].shape[1])
 
 
 def _monomial(
-    slices: Sequence[_Slices], group: Group, n: int, stage: int, ties: list[str], eps: float
+    slices: Sequence[tuple[Exponent, np.ndarray]],
+    group: Group,
+    n: int,
+    stage: int,
+    ties: list[str],
+    eps: float,
 ) -> np.ndarray:
     """Return u_π(j) = d_j v_j with d by norms and sums of cubes, π by sums of fourth powers."""
     scales = np.ones(n)
     if group.scales in ("any", "positive"):
-        for one in slices:
-            norms = np.linalg.norm(one.table, axis=1)
-            if one.exponent.size and (norms > 1e-6 * norms.max()).all():
-                scales = norms ** (-1.0 / float(one.exponent.size))
+        for exponent, table in slices:
+            norms = np.linalg.norm(table, axis=1)
+            if exponent.size and (norms > 1e-6 * norms.max()).all():
+                scales = norms ** (-1.0 / float(exponent.size))
                 break
         else:
             ties.append(f"stage {stage}: no coefficient has a slice for each component's factor")
     if group.scales in ("any", "signs"):
-        for one in slices:
-            cubes = (one.table**3).sum(axis=1)
-            odd = np.abs(cubes) / (np.abs(one.table) ** 3).sum(axis=1).clip(1e-300)
-            if one.exponent.sign and (odd > 1e-6).all():
+        for exponent, table in slices:
+            cubes = (table**3).sum(axis=1)
+            odd = np.abs(cubes) / (np.abs(table) ** 3).sum(axis=1).clip(1e-300)
+            if exponent.sign and (odd > 1e-6).all():
                 if odd.min() < 1e-4:
                     ties.append(f"stage {stage}: a sum of cubes is {odd.min():.1g} of its terms")
                 scales = scales * np.sign(cubes)
@@ -312,9 +305,9 @@ def _monomial(
     order = np.arange(n)
     if group.shape == "monomial":
         keys = []
-        for one in slices:
-            factors = np.abs(scales) ** float(one.exponent.size)
-            keys.append(((factors[:, None] * one.table) ** 4).sum(axis=1))
+        for exponent, table in slices:
+            factors = np.abs(scales) ** float(exponent.size)
+            keys.append(((factors[:, None] * table) ** 4).sum(axis=1))
         keys = [key / key.max() for key in keys if key.max() > 0]
         if keys:
             order = np.argsort(keys[0], kind="stable")
