@@ -1,7 +1,7 @@
 """Handwritten digits: every equation of the paper against a ResNet of equal size.
 
-    python benchmarks/digits.py --seeds 5            the table of docs/results.md
-    python benchmarks/digits.py --select --seeds 2   how its hyper-parameters were chosen
+    python -m benchmarks.digits --seeds 5            the table of docs/results.md
+    python -m benchmarks.digits --select --seeds 2   how its hyper-parameters were chosen
 
 scikit-learn's 1797 digits, 8×8 pixels, stratified 80/20 split with seed 0, the recipe "digits".
 The accuracy is that of the last epoch: choosing the best one would choose on the test part. The
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 import pdenet as pn
-from pdenet.training.evaluation.results import Row, replace_section, table
+from benchmarks.results import Row, replace_section, table
 from pdenet.training.loop.options import settle
 from pdenet.training.loop.train import train
 

@@ -1,7 +1,7 @@
 """Pictures: Eqs. (3) and (7) on faces and on textures, against chance.
 
-    OMP_NUM_THREADS=1 python benchmarks/pictures.py --data faces --seeds 3
-    OMP_NUM_THREADS=1 python benchmarks/pictures.py --data textures --seeds 3
+    OMP_NUM_THREADS=1 python -m benchmarks.pictures --data faces --seeds 3
+    OMP_NUM_THREADS=1 python -m benchmarks.pictures --data textures --seeds 3
 
 Faces: scikit-image's 100 crops with a face and 100 without, 25×25 pixels, grey; a stratified fifth
 is set aside. Textures: 32×32 crops of eight of its photographs, grey, 100 of the left part of each
@@ -22,8 +22,8 @@ from pathlib import Path
 import torch
 
 import pdenet as pn
-from pdenet.training.data.examples import write_textures
-from pdenet.training.evaluation.results import Row, replace_section, table
+from benchmarks.results import Row, replace_section, table
+from benchmarks.textures import write_textures
 from pdenet.training.loop.options import settle
 from pdenet.training.loop.train import train
 

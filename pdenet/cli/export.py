@@ -114,33 +114,16 @@ def _check(arguments: argparse.Namespace, path: Path, kind: str) -> None:
 
 def _load(path: Path, kind: str | None) -> tuple[Classifier, int | None, str]:
     """Return a classifier, the size of the pictures it was trained on, and where it is from."""
-    from pdenet.errors import CommandError
     from pdenet.network.convnet.classifier import Classifier
     from pdenet.network.convnet.hub import CONFIG
     from pdenet.network.convnet.models import load_classifier
-    from pdenet.training.loop.checkpoint import Checkpoints, read_checkpoint
-    from pdenet.training.loop.runs import is_run
+    from pdenet.training.evaluation.loading import read_saved
 
     if path.is_file():
         return load_classifier(path), None, str(path)
     if (path / CONFIG).is_file():
         return Classifier.from_pretrained(path), None, str(path)
-    if (path / "manifest.json").is_file():
-        return _of_checkpoint(read_checkpoint(path))
-    if not is_run(path):
-        what = "is neither" if path.exists() else "does not exist"
-        raise CommandError(
-            f"a run of `pdenet train`, a checkpoint in it or a file of weights was expected; "
-            f"{str(path)!r} {what}; check the path"
-        )
-    for wanted in ("best", "last") if kind is None else (kind,):
-        saved = Checkpoints(path).load(wanted)
-        if saved is not None:
-            return _of_checkpoint(saved)
-    raise CommandError(
-        f"a checkpoint {kind or 'best or last'} was expected in {str(path)!r}; there is none yet; "
-        "wait for the end of an epoch"
-    )
+    return _of_checkpoint(read_saved(path, kind)[0])
 
 
 def _of_checkpoint(saved: Saved) -> tuple[Classifier, int | None, str]:

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from pdenet.cli import main
-from pdenet.cli.demo import command, diffusion, exact, pictures
+from pdenet.cli.demo import command, diffusion, exact
 from pdenet.cli.demo.page import page
 from pdenet.cli.demo.section import Check, Progress, Section
+from pdenet.pages import pictures
 
 
 @pytest.fixture(scope="module")

@@ -115,8 +115,8 @@ def test_torch_export_of_a_file_takes_the_size_that_was_given(
 
 BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no output": (("run",), 2, "-o"),
-    "nothing there": (("no", "-o", "m.onnx"), 2, "does not exist"),
-    "a folder of something else": ((".", "-o", "m.onnx"), 2, "is neither"),
+    "nothing there": (("no", "-o", "m.onnx"), 2, "is no folder"),
+    "a folder of something else": ((".", "-o", "m.onnx"), 2, "holds none"),
     "an ending that says nothing": (("run", "-o", "m"), 2, "add --format onnx"),
     "an unknown format": (("run", "--format", "onxx", "-o", "m"), 2, "Did you mean 'onnx'"),
     "no size": (("run", "--image-size", "0", "-o", "m.onnx"), 2, "positive whole number"),

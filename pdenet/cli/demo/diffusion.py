@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pdenet.cli.demo.exact import insulated_heat
 from pdenet.cli.demo.photograph import largest, photograph, typical
-from pdenet.cli.demo.pictures import animation, still
 from pdenet.cli.demo.section import Check, Picture, Progress, Section
 from pdenet.discrete.boundary import Boundary, Neumann
 from pdenet.discrete.grid import Grid
 from pdenet.equation.catalogue import catalogue
 from pdenet.pages.drawings import formula
+from pdenet.pages.pictures import animation, still
 
 # Pixels and seconds: after a time t a point has spread to a Gaussian of width √(2t) pixels.
 _TIMES = (2.0, 8.0, 32.0)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pdenet.cli.demo.pictures import still
 from pdenet.cli.demo.section import Check, Picture, Progress, Section
 from pdenet.equation.catalogue import catalogue
 from pdenet.network.convnet.classifier import Classifier
 from pdenet.network.convnet.models import classifier_from_config
 from pdenet.pages.drawings import formula
+from pdenet.pages.pictures import still
 from pdenet.training.data.loaders import Data, load_data
 from pdenet.training.loop.checkpoint import Checkpoints
 from pdenet.training.loop.options import TrainOptions

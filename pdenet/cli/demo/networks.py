@@ -11,13 +11,13 @@ import torch
 
 from pdenet.cli.demo.exact import insulated_heat
 from pdenet.cli.demo.photograph import photograph
-from pdenet.cli.demo.pictures import still
 from pdenet.cli.demo.section import Check, Picture, Progress, Section
 from pdenet.discrete.boundary import Boundary, Dirichlet, Neumann, Periodic
 from pdenet.discrete.grid import Grid
 from pdenet.equation.catalogue import catalogue
 from pdenet.network.network import Network
 from pdenet.pages.drawings import formula
+from pdenet.pages.pictures import still
 from pdenet.training.fitting.fit import fit
 from pdenet.training.fitting.trajectories import Trajectory
 

@@ -6,12 +6,12 @@ import numpy as np
 
 from pdenet.cli.demo.exact import Polynomial
 from pdenet.cli.demo.photograph import largest, photograph, typical
-from pdenet.cli.demo.pictures import animation, still
 from pdenet.cli.demo.section import Check, Picture, Progress, Section
 from pdenet.discrete.boundary import Boundary, Periodic
 from pdenet.discrete.grid import Grid
 from pdenet.equation.catalogue import catalogue
 from pdenet.pages.drawings import formula
+from pdenet.pages.pictures import animation, still
 
 _CODE = """\
 ink    = …                                          # the photograph in a disc, smoothed

@@ -9,13 +9,13 @@ import numpy as np
 import sympy as sp
 
 from pdenet.cli.demo.exact import images, standing_waves
-from pdenet.cli.demo.pictures import animation, still
 from pdenet.cli.demo.section import Check, Picture, Progress, Section
 from pdenet.discrete.boundary import Boundary, Condition, Dirichlet, Free, Neumann, Periodic, Robin
 from pdenet.discrete.grid import Grid
 from pdenet.equation.catalogue import catalogue
 from pdenet.equation.parse import parse
 from pdenet.pages.drawings import formula
+from pdenet.pages.pictures import animation, still
 from pdenet.simulate.solver import Solver
 
 _UNTIL = 3.0

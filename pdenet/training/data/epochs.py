@@ -6,17 +6,22 @@ the number of workers nor what was read before changes a bit of it, so an epoch 
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from multiprocessing.context import BaseContext
+from typing import Any  # torch declares what a collate function takes as a list
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from pdenet.errors import DataError, DataWarning, TrainingError
 from pdenet.training.data.building import Built, Task, TrainBuilder, ValBuilder
 from pdenet.training.data.options import DataOptions
 from pdenet.training.data.randomness import ORDER, generator
-from pdenet.training.data.workers import build_all
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Images, float32 of shape (batch, channel, height, width), normalised; and their targets."""
@@ -143,7 +148,7 @@ class _Part:
     def stream(self, tasks: Sequence[Task]) -> Iterator[Built]:
         """Build batches, and warn of bad files when all have been built."""
         known = len(self.bad)
-        for built in build_all(self.builder, tasks, self.options):
+        for built in _build_all(self.builder, tasks, self.options):
             self._record(built)
             yield built
         if len(self.bad) > known:
@@ -181,3 +186,59 @@ class _Part:
         some = [self.source.name(index) for index in sorted(self.bad)[:_SHOWN]]
         more = len(self.bad) - len(some)
         return ", ".join(some) + (f" and {more} more" if more else "")
+
+
+def _build_all(
+    builder: TrainBuilder | ValBuilder, tasks: Sequence[Task], options: DataOptions
+) -> Iterator[Built]:
+    """Build batches in order, here or in workers; workers end with the iterator."""
+    if not options.workers:
+        yield from map(builder.__getitem__, tasks)
+        return
+    loader = DataLoader(
+        builder,
+        batch_size=None,
+        sampler=tasks,
+        num_workers=min(options.workers, len(tasks)),
+        collate_fn=_as_it_is,
+        worker_init_fn=_end_with_parent,
+        pin_memory=options.pin_memory,
+        multiprocessing_context=_context() if tasks else None,
+        generator=torch.Generator(),  # else it would draw from the global one
+    )
+    yield from loader
+
+
+def _context() -> BaseContext:
+    """Return how workers start.
+
+    Not by fork: the training process has threads (OpenMP, CUDA, autograd), whose locks a forked
+    child would inherit, locked for ever. A server that has loaded torch and nothing else is forked
+    instead, and each epoch's workers start within milliseconds.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pdenet.training.data.epochs"])
+    return context
+
+
+def _as_it_is(built: Any) -> Any:
+    """Return a batch unchanged: there is nothing left to gather."""
+    return built
+
+
+def _end_with_parent(worker: int) -> None:
+    """End this worker when the training process is gone, even if it was killed.
+
+    torch's workers watch the process that forked them. That is the server here, which in turn
+    waits for its workers: together they would live for ever.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -192,27 +192,18 @@ def _files_of(part: Path, name: str) -> list[str]:
 def _walk(top: str) -> Iterator[str]:
     """Yield the image files below a folder; each real folder is entered once."""
     seen: set[tuple[int, int]] = set()
-    waiting = [top]
-    while waiting:
-        folder = waiting.pop()
+    for folder, folders, names in os.walk(top, followlinks=True, onerror=_refuse):
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name, reverse=True)
-        for entry in found:
-            if entry.name.startswith("."):
-                continue
-            if _is_folder(entry):
-                waiting.append(entry.path)
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                # A link to nothing is listed too: reading it fails, and is counted.
-                yield entry.path
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            # A link to nothing is listed too: reading it fails, and is counted.
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield os.path.join(folder, name)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
+def _refuse(error: OSError) -> None:
+    raise error

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pdenet.errors import TrainingError
-from pdenet.training.data import bundled, folders
+from pdenet.training.data import folders, sources
 from pdenet.training.data.building import TrainBuilder, ValBuilder
 from pdenet.training.data.epochs import Batch, TrainBatches, ValBatches
 from pdenet.training.data.mixing import Mixing
@@ -79,7 +79,7 @@ def load_data(options: DataOptions, rank: int = 0, world_size: int = 1) -> Data:
         val: Source = FileSource(found.val, channels, options.max_pixels)
         mean, std = options.mean, options.std
     else:
-        made = (bundled.digits if options.name == "digits" else bundled.faces)(options.tune)
+        made = (sources.digits if options.name == "digits" else sources.faces)(options.tune)
         classes = made.classes
         pixels = _resized(made.images, size)
         own = pixels[made.train].astype(np.float64)

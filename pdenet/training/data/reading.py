@@ -14,6 +14,7 @@ What is decided here, once and for all:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import stat
@@ -21,7 +22,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pdenet.errors import DataError
 
@@ -39,18 +40,6 @@ _FORMATS = {
 }
 SUFFIXES = frozenset[str]().union(*_FORMATS.values())
 """Suffixes of image files, in lower case."""
-
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF's orientation → what undoes it."""
 
 
 @functools.cache
@@ -102,7 +91,9 @@ def read_image(path: str | Path, channels: int, max_pixels: int = 2**26) -> Imag
                         "is to be trusted"
                     )
                 image.load()
-                return _turned(to_plain(image, channels), image)
+                with contextlib.suppress(Exception):  # a damaged note says nothing
+                    ImageOps.exif_transpose(image, in_place=True)
+                return to_plain(image, channels)
         except (DataError, MemoryError):
             raise
         except Image.DecompressionBombError as error:
@@ -149,15 +140,6 @@ def _unit(values: np.ndarray) -> np.ndarray:
         # A constant image of unknown unit says nothing: all zeros.
         x = (x - low) / (high - low or 1.0)
     return x.astype(np.float32)
-
-
-def _turned(image: Image.Image, original: Image.Image) -> Image.Image:
-    """Undo the orientation that a camera noted."""
-    try:
-        turn = _TURNS.get(original.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 (a damaged note says nothing, and the picture is whole)
-        turn = None
-    return image if turn is None else image.transpose(turn)
 
 
 def to_array(image: Image.Image, channels: int) -> np.ndarray:

@@ -88,7 +88,7 @@ def load_run(
         raise TrainingError(
             f"a checkpoint is one of {', '.join(KINDS)}; got {kind!r}.{suggest(str(kind), KINDS)}"
         )
-    saved, folder = _saved(path, kind)
+    saved, folder = read_saved(path, kind)
     state: Any = saved.state
     try:
         options = TrainOptions(**_plain(state["options"]))
@@ -177,24 +177,34 @@ def load_file(
     )
 
 
-def _saved(path: Path, kind: str) -> tuple[Saved, Path]:
-    """Return the checkpoint, and the folder of its run."""
+def read_saved(path: Path, kind: str | None = None) -> tuple[Saved, Path]:
+    """Return a checkpoint, and the folder of its run.
+
+    Args:
+        path: the folder of a run, or one checkpoint in it.
+        kind: "best" or "last"; None for the best, or else the last.
+
+    Raises:
+        TrainingError: there is no run, or no such kind of checkpoint.
+        CheckpointError: every checkpoint is damaged.
+    """
     if (path / "manifest.json").exists():
         return read_checkpoint(path), path.parent
     if not is_run(path):
-        what = "is no folder" if not path.is_dir() else "holds none"
+        what = "holds none" if path.is_dir() else "is no folder"
         raise TrainingError(
-            f"the folder of a run of `pdenet train` was expected; {str(path)!r} {what}; check the "
-            "path, or name a file of weights by --weights"
+            f"the folder of a run of `pdenet train`, or a file of weights, was expected; "
+            f"{str(path)!r} {what}; check the path"
         )
-    saved = Checkpoints(path).load(kind)
-    if saved is None:
-        other = next(k for k in KINDS if k != kind)
-        raise TrainingError(
-            f"a checkpoint {kind!r} was expected in {str(path)!r}; there is none yet; wait for "
-            f"the end of an epoch, or add --checkpoint {other}"
-        )
-    return saved, path
+    for wanted in KINDS if kind is None else (kind,):
+        saved = Checkpoints(path).load(wanted)
+        if saved is not None:
+            return saved, path
+    other = "" if kind is None else f", or take --checkpoint {next(k for k in KINDS if k != kind)}"
+    raise TrainingError(
+        f"a checkpoint {' or '.join(KINDS) if kind is None else repr(kind)} was expected in "
+        f"{str(path)!r}; there is none yet; wait for the end of an epoch{other}"
+    )
 
 
 def _plain(options: Mapping[str, object]) -> dict[str, Any]:

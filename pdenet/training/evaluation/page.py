@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pdenet.pages import pictures
 from pdenet.pages.drawings import curves, formula, matrix
 from pdenet.pages.shell import document, numbers, picture, section, sound, table, text
-from pdenet.training.evaluation import pictures
 from pdenet.training.evaluation.evaluate import Evaluation, Mistake
 from pdenet.training.evaluation.history import History
 from pdenet.training.evaluation.maps import Level

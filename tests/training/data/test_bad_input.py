@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.textures import write_textures
 from pdenet.errors import DataError, PdenetError, TrainingError
-from pdenet.training.data.examples import write_textures
 from pdenet.training.data.loaders import DataOptions, load_data
 from pdenet.training.data.reading import read_image
 from tests.training.data.pictures import texture

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pdenet.training.data import bundled
-from pdenet.training.data.examples import TEXTURES, write_textures
+from benchmarks.textures import TEXTURES, write_textures
+from pdenet.training.data import sources
 from pdenet.training.data.loaders import DataOptions, load_data
 from pdenet.training.data.transforms import central_box
 from tests.training.data.pictures import write_folder
@@ -36,7 +36,7 @@ def test_digits_are_split_as_scikit_learn_splits_them() -> None:
 
 
 def test_tuning_never_sees_the_test_part() -> None:
-    for load, sizes in ((bundled.digits, (1437, 360)), (bundled.faces, (160, 40))):
+    for load, sizes in ((sources.digits, (1437, 360)), (sources.faces, (160, 40))):
         whole, tune = load(), load(tune=True)
         assert (len(whole.train), len(whole.val)) == sizes
         assert sorted([*whole.train, *whole.val]) == list(range(len(whole.labels)))

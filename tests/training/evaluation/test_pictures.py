@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from pdenet.pages import pictures
 from pdenet.pages.drawings import formula
-from pdenet.training.evaluation import pictures
 from pdenet.training.evaluation.maps import feature_maps
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.results import Row, replace_section, table
 from pdenet.errors import ResultError
-from pdenet.training.evaluation.results import Row, replace_section, table
 
 
 def test_the_table_has_mean_deviation_and_smallest() -> None:
