@@ -79,6 +79,7 @@ class Stability:
         depends_on_state: the bound is one for a given state.
         depends_on_time: the bound changes in time.
         method: how bounds are found.
+        largest: |λ| of the fastest wave, once a bound has been found by diagonalising; else 0.
 
     Raises:
         SchemeError: a matrix of first derivatives has no real diagonal form, for upwind.
@@ -111,6 +112,7 @@ class Stability:
         self.depends_on_state = any(t.depends_on_state(scheme) for t in self.terms)
         self._constants = constants(scheme, values)
         self._tensors = tensors(scheme, values)
+        self.largest = 0.0
         self._known: Bound | None = None
         count = len(values.components)
         self._is_estimate = self.depends_on_state or count > _MAX_COMPONENTS
@@ -209,6 +211,7 @@ class Stability:
             walls = walls[np.abs(walls) > _SHORT * np.abs(walls).max(initial=0.0)]
             walls = np.where(np.abs(walls.real) <= noise, 1j * walls.imag, walls)
             walls.real = np.minimum(walls.real, allowed)
+        self.largest = frozen.largest
         dt, wave, node = frozen.step(allowed)
         reason = describe_wave(wave, self.scheme.domain.axes, self.scheme.domain.spacing)
         if self._varies:

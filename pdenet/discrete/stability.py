@@ -216,9 +216,9 @@ def choose(
     """Settle "auto": the space discretisation and the stepper.
 
     The stepper is leapfrog for u_tt = F(t, u), RK4 for u_tt = F(t, u, u_t), else forward Euler
-    where it is stable at some dt, else RK4; for equations whose bound depends on the state it is
-    tried at a smooth state of size 1. The space discretisation is upwind for scalar advective
-    terms under forward Euler, else central2.
+    unless RK4 covers more time by an evaluation of the right side, with four of them a step; for
+    equations whose bound depends on the state both are tried at a smooth state of size 1. The space
+    discretisation is upwind for scalar advective terms under forward Euler, else central2.
 
     Args:
         system: the system.
@@ -247,18 +247,27 @@ def choose(
     if SPACES[scheme.space].only is not None:
         return scheme, None
     stability = Stability(scheme, values)
+    other = stability.stepped_by(STEPPERS["rk4"])
     try:
-        is_stable = probe(stability).dt > 0
+        euler_wins = _goes_farther(stability, other)
     except IllPosedError:
         if mode == "refuse":
             raise
-        is_stable = True  # as stable as any other
-    if is_stable:
+        euler_wins = True  # as stable as any other
+    if euler_wins:
         return scheme, stability
     if scheme.space == (space if space != "auto" else "central2"):
-        stability = stability.stepped_by(STEPPERS["rk4"])
-        return stability.scheme, stability
+        return other.scheme, other
     return _with_stepper(system, grid, boundary, space, "rk4"), None
+
+
+def _goes_farther(euler: Stability, rk4: Stability) -> bool:
+    """Tell whether automatic steps of Euler cover no less time by an evaluation than RK4's."""
+    dt, stages = automatic_dt(probe(euler)), rk4.scheme.stepper.stages
+    # Beyond |λ dt| = 3 RK4 is stable nowhere.
+    if stages * dt * euler.largest >= 3 or math.isinf(dt):
+        return True
+    return dt > 0 and stages * dt >= automatic_dt(probe(rk4))
 
 
 def _with_stepper(

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdenet.discrete.amplification import largest_step
-from pdenet.discrete.boundary import Boundary, Neumann, Periodic
+from pdenet.discrete.boundary import Boundary, Condition, Neumann, Periodic, Robin
 from pdenet.discrete.grid import Grid
-from pdenet.discrete.stability import Stability, check, choose
+from pdenet.discrete.scheme import discretise
+from pdenet.discrete.stability import Stability, automatic_dt, check, choose, probe
 from pdenet.discrete.steppers import STEPPERS, RungeKutta
+from pdenet.equation.catalogue import catalogue
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import Coefficient, D, VectorField, fields, indices
 from pdenet.equation.values import bind
@@ -360,6 +362,8 @@ def choices() -> list[tuple[PDE, str, str, tuple[str, str]]]:
     rotation = evolution(u, x * u.diff(y) - y * u.diff(x))
     system = PDE(sp.Eq(v.diff(t), w), sp.Eq(w.diff(t), laplacian(v, axes)))
     acoustic = PDE(sp.Eq(v.diff(t), w.diff(x)), sp.Eq(w.diff(t), v.diff(x)))
+    damped = PDE(sp.Eq(v.diff(t), w), sp.Eq(w.diff(t), laplacian(v, axes) - w))
+    slow = evolution(s, s.diff(x) + s.diff(x, 2) / 10**4)
     return [
         (evolution(u, laplacian(u, axes)), "auto", "auto", ("central2", "euler")),
         (evolution(u, laplacian(u, axes), 2), "auto", "auto", ("central2", "leapfrog")),
@@ -368,6 +372,10 @@ def choices() -> list[tuple[PDE, str, str, tuple[str, str]]]:
         (rotation, "central4", "auto", ("central4", "rk4")),
         (system, "auto", "auto", ("central2", "rk4")),
         (acoustic, "auto", "auto", ("central2", "rk4")),
+        # Euler is stable too, at steps of the size of h² and of the viscosity.
+        (damped, "auto", "auto", ("central2", "rk4")),
+        (slow, "central2", "auto", ("central2", "rk4")),
+        (slow, "auto", "auto", ("upwind", "euler")),
         (acoustic, "lax_friedrichs", "auto", ("lax_friedrichs", "euler")),
         (evolution(s, -s * s.diff(x)), "auto", "auto", ("upwind", "euler")),
         (evolution(s, -6 * s * s.diff(x) - s.diff(x, 3)), "auto", "auto", ("central2", "rk4")),
@@ -378,6 +386,23 @@ def choices() -> list[tuple[PDE, str, str, tuple[str, str]]]:
 @pytest.mark.parametrize(("pde", "space", "stepper", "expected"), choices())
 def test_automatic_choice(pde: PDE, space: str, stepper: str, expected: tuple[str, str]) -> None:
     assert solved(pde, space, stepper) == expected
+
+
+@pytest.mark.parametrize("name", ["heat", "acoustics", "advection_diffusion", "gray_scott"])
+@pytest.mark.parametrize("wall", [Periodic(), Neumann(0), Robin(2, 1, 0)], ids=repr)
+def test_the_automatic_stepper_goes_farthest_by_an_evaluation(name: str, wall: Condition) -> None:
+    """Among forward Euler and RK4, with central differences."""
+    pde = catalogue[name]
+    grid = Grid(**dict.fromkeys(pde.axes, (-1, 1, 12)))
+    boundary = Boundary(**dict.fromkeys(pde.axes, wall))
+    values = bind(pde.system, {p.name: p.default or 0.7 for p in pde.parameters})
+    chosen, _ = choose(values.system, values, grid, boundary, "central2", "auto")
+    per_evaluation = {}
+    for stepper in ("euler", "rk4"):
+        scheme = discretise(values.system, grid, boundary, "central2", STEPPERS[stepper])
+        bound = probe(Stability(scheme, values))
+        per_evaluation[stepper] = automatic_dt(bound) / STEPPERS[stepper].stages
+    assert chosen.stepper.name == max(per_evaluation, key=lambda s: per_evaluation[s])
 
 
 def test_backward_heat_is_refused_whatever_the_stepper() -> None:
