@@ -35,7 +35,7 @@ from pdenet.network.convnet.norms import (
 )
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.slots import LayerSlots, slots_of
-from pdenet.network.convnet.widening import Widths, carries_free_index, widen
+from pdenet.network.convnet.widening import carries_free_index, sized, widen
 from pdenet.network.expression import Expression
 from pdenet.network.features import Window
 from pdenet.network.layers import StackedTerms
@@ -112,8 +112,7 @@ class PDEBlock(nn.Module, Context):
         self.drop_path = drop_path
         width, out_width = (self._width(c) for c in (in_channels, out_channels))
         widened = widen(form, relaxation)
-        widths = Widths(form, width, out_width)
-        self.structure = widths.sized(widened.structure)
+        self.structure, shapes = sized(form, widened.structure, width, out_width)
         self.symbols = nn.ParameterDict(
             {n: nn.Parameter(torch.tensor(v)) for n, v in form.symbols.items()}
         )
@@ -121,7 +120,7 @@ class PDEBlock(nn.Module, Context):
         self.register_buffer("numbers", torch.tensor(form.numbers, dtype=torch.float32))
         self.window = Window.nodes(2)
         self.banks = DirectionBanks(self.structure, widened.directions, stride, relaxation)
-        self.coefficients = Coefficients(widths.shapes)
+        self.coefficients = Coefficients(shapes)
         self.products: list[StackedProduct] = []
         self.layers: list[list[StackedTerms]] = []
         self.closings: dict[int, Closing] = {}
@@ -200,13 +199,12 @@ class PDEBlock(nn.Module, Context):
         product = layer.product
         closing = self.closings.get(product.key)
         if not self.relaxation.norm or not product.is_spatial:
-            zero = [w for w in product.weights if FREE_INDEX in w.indices]
+            free = [k for k, w in enumerate(product.weights) if FREE_INDEX in w.indices]
             labels = [self.coefficients.labels_of(w) for w in product.weights]
-            for weights in closing.weights if closing is not None else zero:
-                own = self.coefficients.labels_of(weights)
+            for place in free if closing is None else closing.places:
                 # One alone, and once: where two factors are 0, neither has a gradient.
-                if labels.count(own) == 1:
-                    for label in own:
+                if labels.count(labels[place]) == 1:
+                    for label in labels[place]:
                         self.coefficients.tensors[label].zero_()
                     break
         elif closing is not None:

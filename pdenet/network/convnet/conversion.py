@@ -30,6 +30,7 @@ activation, which is an option.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any  # options of a classifier
@@ -285,12 +286,8 @@ def _is_convolution(part: _Part) -> bool:
 
 def _common(name: str, other: str) -> int:
     """Return how many of the first parts of two dotted names are the same."""
-    count = 0
-    for one, two in zip(name.split("."), other.split("."), strict=False):
-        if one != two:
-            break
-        count += 1
-    return count
+    pairs = zip(name.split("."), other.split("."), strict=False)
+    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def _text(shapes: Mapping[str, tuple[int, ...]]) -> str:

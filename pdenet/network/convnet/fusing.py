@@ -19,7 +19,6 @@ the norms behind them differ.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -129,7 +128,7 @@ def fold_closings(block: PDEBlock) -> None:
         if str(key) in block.norms and is_norm(block.norms[str(key)]):
             # The step is linear in each of them: one takes the scale.
             product, norm = block.products[key], block.norms[str(key)]
-            place = product.weights.index(closing.weights[0])
+            place = closing.places[0]
             if any(opening.place == place for opening in block.openings.get(key, ())):
                 # A shift will stand between this coefficient and the closing norm.
                 scale, shift = (c.to(block.numbers.dtype) for c in scale_and_shift(norm))
@@ -199,18 +198,7 @@ def scale_coefficient(
     coefficients.prune([w for every in block.products for w in every.weights])
     coefficients.add(own, axes, made)
     product.weights.insert(place, own)
-    _rename_closing(block, product, weights, own)
     return old.dtype
-
-
-def _rename_closing(
-    block: PDEBlock, product: StackedProduct, old: WeightStack, new: WeightStack
-) -> None:
-    """Let a closing that names a coefficient name the one in its place."""
-    closing = block.closings.get(product.key)
-    if closing is not None:
-        weights = tuple(new if w == old else w for w in closing.weights)
-        block.closings[product.key] = replace(closing, weights=weights)
 
 
 def _scale(convolution: nn.Conv2d, scale: torch.Tensor, axis: int) -> None:

@@ -21,7 +21,7 @@ from pdenet.discrete.structure import Layer
 from pdenet.equation.system import FREE_INDEX
 from pdenet.network.convnet.widening import carries_free_index
 from pdenet.network.layers import StackedTerms
-from pdenet.network.products import STACK, StackedProduct, WeightStack
+from pdenet.network.products import STACK, StackedProduct
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Closing:
 
     Attributes:
         step: the number of the step's result, None for the layer's own result.
-        weights: the closing coefficients.
+        places: which of the product's coefficients close it.
         inside: the places of all coefficients that it stands behind.
     """
 
     step: int | None
-    weights: tuple[WeightStack, ...]
+    places: tuple[int, ...]
     inside: frozenset[int]
 
 
@@ -70,23 +70,24 @@ def closing_of(layer: Layer, stacked: StackedTerms) -> Closing | None:
     derived = {behind + k for k, f in enumerate(product.factors) if f.kernels != (None,)}
     derived |= set(range(behind + len(product.factors), contraction.num_given))
     letters = {c for k in derived for c in contraction.operands[k].letters} - {STACK}
-    closing = {
-        k: weights
-        for k, weights in enumerate(product.weights, product.place_of_weights)
+    places = tuple(
+        k
+        for k, weights in enumerate(product.weights)
         if FREE_INDEX in weights.indices and (not derived or letters & set(weights.indices))
-    }
-    if not closing:
+    )
+    if not places:
         return None
+    needed = derived | {product.place_of_weights + k for k in places}
     inside = contraction.inside()
     found = None
     for number, step in contraction.numbered():
-        enough = closing.keys() | derived <= inside[number]
+        enough = needed <= inside[number]
         if enough and step.result.is_spatial and step.result.letters == FREE_INDEX:
             found = number
             break
-    places = range(len(product.weights))
-    behind_it = places if found is None else _places(product, inside[found])
-    return Closing(found, tuple(closing.values()), frozenset(behind_it))
+    all_places = range(len(product.weights))
+    behind_it = all_places if found is None else _places(product, inside[found])
+    return Closing(found, places, frozenset(behind_it))
 
 
 def openings_of(product: StackedProduct, is_layer: bool) -> list[Opening]:

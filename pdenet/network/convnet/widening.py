@@ -228,50 +228,46 @@ def _nodes(term: LayerTerm) -> LayerProduct:
     return term.flux.nodes
 
 
-class Widths:
-    """Shapes of the coefficients of a block; one that is needed in two shapes becomes two.
+def sized(
+    form: Form, structure: Structure, width: int, out_width: int
+) -> tuple[Structure, dict[str, tuple[int, ...]]]:
+    """Return a structure with the sizes of n components that become n′, and coefficients' shapes.
+
+    A coefficient that is needed in two shapes becomes two.
 
     Args:
         form: the equation.
+        structure: its structure, widened or not.
         width: n.
         out_width: n′.
-
-    Attributes:
-        shapes: the shape of each coefficient.
     """
+    shapes: dict[str, tuple[int, ...]] = {}
 
-    def __init__(self, form: Form, width: int, out_width: int) -> None:
-        self.form, self.width, self.out_width = form, width, out_width
-        self.shapes: dict[str, tuple[int, ...]] = {}
+    def weight(one: Weight, out: int) -> Weight:
+        source, name = source_name(one.name), one.name
+        shape = tuple(
+            form.length(source, axis, out if letter == FREE_INDEX else width)
+            for axis, letter in enumerate(one.indices)
+        )
+        while shapes.setdefault(name, shape) != shape:
+            name += "'"
+        return replace(one, name=name)
 
-    def sized(self, structure: Structure) -> Structure:
-        """Return a structure whose weights have one shape each, and whose sizes are those of n."""
-        layers = tuple(tuple(self._layer(layer) for layer in row) for row in structure.layers)
-        return replace(structure, layers=layers, sizes=(self.width,) * len(structure.fields))
+    def product(one: LayerProduct, out: int) -> LayerProduct:
+        return replace(one, weights=tuple(weight(w, out) for w in one.weights))
 
-    def _layer(self, layer: Layer) -> Layer:
-        out = self.width if carries_free_index(layer) else self.out_width
+    def layer(one: Layer) -> Layer:
+        out = width if carries_free_index(one) else out_width
         terms = []
-        for term in layer.terms:
+        for term in one.terms:
             flux = term.flux
             if flux is not None:
-                flux = replace(flux, nodes=self._product(flux.nodes, out))
-            terms.append(LayerTerm(self._product(term.product, out), flux))
+                flux = replace(flux, nodes=product(flux.nodes, out))
+            terms.append(LayerTerm(product(term.product, out), flux))
         return Layer(tuple(terms))
 
-    def _product(self, product: LayerProduct, out: int) -> LayerProduct:
-        return replace(product, weights=tuple(self._weight(w, out) for w in product.weights))
-
-    def _weight(self, weight: Weight, out: int) -> Weight:
-        source = source_name(weight.name)
-        shape = tuple(
-            self.form.length(source, axis, out if letter == FREE_INDEX else self.width)
-            for axis, letter in enumerate(weight.indices)
-        )
-        name = weight.name
-        while self.shapes.setdefault(name, shape) != shape:
-            name += "'"
-        return replace(weight, name=name)
+    layers = tuple(tuple(map(layer, row)) for row in structure.layers)
+    return replace(structure, layers=layers, sizes=(width,) * len(structure.fields)), shapes
 
 
 def source_name(name: str) -> str:
