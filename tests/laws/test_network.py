@@ -343,7 +343,7 @@ def test_a_network_of_the_catalogue_chooses_and_does_what_its_solver_does(name: 
 
 @pytest.mark.parametrize("kind", [pn.Periodic, pn.Dirichlet, pn.Neumann, pn.ZeroPadding])
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=max(3, settings().max_examples // 10))  # a hundred steps each
+@settings(max_examples=max(2, settings().max_examples // 10))  # a hundred steps each
 @given(data=st.data())
 def test_a_network_and_a_simulator_agree_after_a_hundred_stable_steps(
     family: Any, kind: type, data: st.DataObject

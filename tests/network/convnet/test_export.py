@@ -25,9 +25,9 @@ SMALL = pn.list_models("small")
 FEW = ["eq3_small", "eq7_nows_x6_small"]
 """Without a flux, and with one."""
 
-# A compiler's work grows with the blocks, and each of these is like the next: few, and narrow. In
-# the second stage one changes width and stride, and one keeps them.
-FLAT = pn.Layout((4, 8), (1, 2))
+# A compiler's work grows with the blocks, and each is like the next: one that keeps its width, and
+# one that changes it, and the stride.
+FLAT = pn.Layout((4, 8), (1, 1))
 
 # PyTorch's compilers warn of PyTorch's own deprecated parts when they are first loaded.
 pytestmark = [
@@ -167,7 +167,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("option", mostly_deep(OPTIONS, {"several"}))
 def test_every_option_can_be_exported(option: str, tmp_path: Path) -> None:
-    model = ready("eq7_nows_x6_small", layout=FLAT, **OPTIONS[option])
+    layout = pn.Layout((4,), (2,)) if option == "several" else pn.Layout((8, 16), (1, 2))
+    model = ready("eq7_nows_x6_small", layout=layout, **OPTIONS[option])
     path = export(model, tmp_path / "m.onnx", image_size=12)
     assert_near(run_onnx(path, pictures(3)), model(pictures(3)))
 
@@ -186,11 +187,18 @@ def test_the_onnx_file_says_what_it_is(written: tuple[pn.Classifier, Path]) -> N
     assert classifier_from_config(json.loads(config)).config == model.config
 
 
-def test_without_a_dynamic_batch_there_is_one_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", mostly_deep(["torch-export", "onnx"], {"torch-export"}))
+def test_without_a_dynamic_batch_there_is_one_picture(how: str, tmp_path: Path) -> None:
     model = ready("eq5_small", layout=pn.Layout((4,), (1,)))
-    path = export(model, tmp_path / "m.onnx", image_size=8, dynamic_batch=False)
-    (images,) = onnx.load(path).graph.input
-    assert [d.dim_value for d in images.type.tensor_type.shape.dim] == [1, 3, 8, 8]
+    path = export(model, tmp_path / "m.pt2", how, image_size=8, dynamic_batch=False)
+    if how == "onnx":
+        (images,) = onnx.load(path).graph.input
+        assert [d.dim_value for d in images.type.tensor_type.shape.dim] == [1, 3, 8, 8]
+        return
+    module = torch.export.load(path).module()
+    assert module(pictures(1, 8)).shape == (1, 10)
+    with pytest.raises(AssertionError, match="size"):
+        module(pictures(2, 8))
 
 
 @pytest.mark.parametrize(

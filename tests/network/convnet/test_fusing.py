@@ -116,12 +116,16 @@ def test_a_fused_large_model_has_the_same_logits(name: str) -> None:
 
 @both_tiers
 def test_every_option_of_every_equation_can_be_fused(each: Each, deep: bool) -> None:
-    """Quick: each option of one equation whose products are not differentiated and of one flux."""
+    """Quick: each option of one equation that has no flux, and of one that has where that matters.
+
+    That is where pixels or kernels are others.
+    """
     cells = itertools.product(("eq2", "eq3", "eq4", "eq5", "eq6", "eq7"), OPTIONS)
-    few = [
-        (equation, option)
-        for number, option in enumerate(OPTIONS)
-        for equation in (f"eq{2 + number % 4}", f"eq{6 + number % 2}")
+    few = [(f"eq{2 + number % 4}", option) for number, option in enumerate(OPTIONS)]
+    few += [
+        (f"eq{6 + number % 2}", option)
+        for number, (option, how) in enumerate(OPTIONS.items())
+        if {"padding", "position", "share_kernels", "stencils"} & set(how)
     ]
     for (equation, option), cell in each(cells if deep else few, key=": ".join):
         with cell:
