@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any  # values= takes numbers, arrays, tensors, expressions; t may be a tensor
 
@@ -20,10 +21,11 @@ from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.bounds import Bound
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.lowering import lower
-from pdenet.discrete.scheme import discretise
+from pdenet.discrete.scheme import Scheme, discretise
 from pdenet.discrete.setup import bound_values, check_dt, check_kinds, settled_scheme
 from pdenet.discrete.steppers import Stepper
 from pdenet.equation.pde import PDE
+from pdenet.equation.values import Values, as_numpy
 from pdenet.errors import NetworkError, StabilityError
 from pdenet.network.block import Block
 from pdenet.network.description import describe
@@ -50,7 +52,7 @@ class Network(nn.Module):
     the padding, and u + dt F(u) the skip connection. All steps share their weights.
 
     Args:
-        pde: the equation. It is compiled and not kept.
+        pde: the equation. It is compiled and not kept; its scheme is.
         grid: the grid, in the equation's unit of length.
         boundary: a condition for every side.
         values: a value for each parameter that has no default; see `pde.parameters`.
@@ -131,6 +133,7 @@ class Network(nn.Module):
         self.space = scheme.space
         self.components = bound.components
         self.block = Block(lowered, scheme, bound, dt, chosen, frozenset(names), stencils)
+        self._origin = (scheme, bound, lowered)
         self.to(torch_device(device, NetworkError))
         rates = frozenset(scheme.system.rates.values())
         self._fingerprint = _fingerprint(self.block, self.grid, self.stepper)
@@ -258,7 +261,7 @@ class Network(nn.Module):
 
         Kernels are read as the derivatives that they are sums of, so that a weight that has been
         trained, loaded or changed by hand is read back. Nothing of the equation that the network
-        was built from is kept.
+        was built from is looked at.
 
         Returns:
             The equation with numbers for its symbols, the values of its coefficients, and what no
@@ -282,20 +285,49 @@ class Network(nn.Module):
             NetworkError: the weights are those of no scheme whose stability is known.
             StabilityError: the bound depends on the state and none was given.
         """
-        reading = self.to_equation()
-        if reading.space is None:
-            raise NetworkError(
-                "the stability of central differences is known; got kernels that are none "
-                f"({'; '.join(str(reading).splitlines())[:200]}); judge it by a run"
+        known = self.discretisation()
+        if known is None:
+            reading = self.to_equation()
+            if reading.space is None:
+                raise NetworkError(
+                    "the stability of central differences is known; got kernels that are none "
+                    f"({'; '.join(str(reading).splitlines())[:200]}); judge it by a run"
+                )
+            values = bound_values(reading.pde.system, self.grid, self.boundary, reading.values)
+            scheme = discretise(
+                values.system, self.grid, self.boundary, reading.space, self.stepper
             )
-        values = bound_values(reading.pde.system, self.grid, self.boundary, reading.values)
-        scheme = discretise(values.system, self.grid, self.boundary, reading.space, self.stepper)
+        else:
+            scheme, values = known
         stability = stable.Stability(scheme, values)
         if stability.depends_on_state and state is None:
             raise StabilityError(
                 "the bound of this equation depends on the state; got none; give bound(state)"
             )
         return stability.bound(state if stability.depends_on_state else None, t)
+
+    def discretisation(self) -> tuple[Scheme, Values] | None:
+        """Return the scheme that the network carries out, and the values that it has now.
+
+        None where its kernels or its numbers are no longer those that it was built with. It is
+        read off its tensors, not off what was done to them: see `to_equation`.
+        """
+        scheme, values, lowered = self._origin
+        block = self.block
+        built = [*lowered.kernels, lowered.numbers, *lowered.maps.values()]
+        kernels, maps = ([one for _, one in part.items()] for part in (block.kernels, block.maps))
+        held = [as_numpy(one) for one in (*kernels, block.numbers, *maps)]
+        for one, first in zip(held, built, strict=True):
+            if not np.array_equal(one, np.asarray(first, dtype=one.dtype)):
+                return None
+        now = {n: as_numpy(one) for n, one in (*block.symbols.items(), *block.coefficients.items())}
+
+        def updated(old: Mapping[str, Any]) -> dict[str, Any]:
+            return {n: _like(now[n], one) if n in now else one for n, one in old.items()}
+
+        return scheme, replace(
+            values, numbers=updated(values.numbers), tensors=updated(values.tensors)
+        )
 
     def get_extra_state(self) -> torch.Tensor:
         """Return what a state dict must agree on besides tensors, float64: dt, and a fingerprint.
@@ -364,6 +396,13 @@ class Network(nn.Module):
                 f"a tensor on {self.device} was expected; got one on {u.device}; move one of them "
                 "with .to(device)"
             )
+
+
+def _like(new: np.ndarray, old: Any) -> Any:
+    """Return a tensor's numbers in the form of those it was made from."""
+    if not new.ndim:
+        return float(new)
+    return new.reshape(np.shape(old)) if new.size == np.size(old) else new
 
 
 def _fingerprint(block: Block, grid: Grid, stepper: Stepper) -> int:
