@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import erf
 
 from pdenet.backends.numpy_arrays import NumpyArrays
-from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.arrays import Discretised
 from pdenet.equation.functions import NUMPY, FunctionTable
 from pdenet.equation.values import Values
 
@@ -150,7 +150,7 @@ class RecordingArrays(NumpyArrays):
         return array if array.shape == tuple(shape) else np.broadcast_to(array, tuple(shape))
 
     def parameters(
-        self, scheme: Scheme, values: Values
+        self, scheme: Discretised, values: Values
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the numbers and the coefficient tensors, those that are recorded among them."""
         numbers, tensors = super().parameters(scheme, values)

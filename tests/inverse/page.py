@@ -82,9 +82,16 @@ Bias
   experiment only.
 
 Iterations, seconds
-: of L-BFGS, and of processor time of the whole fit on one thread of an ordinary machine, standard
-  errors included. They are one simulation for each unknown, and for maps and unknown initial states
-  they take half of the time or more.
+: of the search, and of processor time of the whole fit on one thread of an ordinary machine,
+  standard errors included. Up to eight unknown numbers are sought by least squares
+  (`scipy.optimize.least_squares`), maps by L-BFGS. Standard errors are one simulation for each
+  unknown, and for maps and unknown initial states they take half of the time or more.
+
+Where the states of all unknowns have a few thousand numbers together, the derivatives come from the
+solver's own steps, recorded once. A fit of one scalar then takes about half of the time of
+`scipy.optimize.curve_fit` on `net.advance`, and two numbers on a line about that of
+`scipy.optimize.least_squares` on a right side that was written by hand in NumPy:
+`python -m benchmarks.fit_few_unknowns` measures it.
 
 ## All numbers
 """

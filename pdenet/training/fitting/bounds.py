@@ -1,4 +1,4 @@
-"""Bounds: parameters as smooth functions of free variables, so that every iterate keeps them."""
+"""Bounds: the open interval that every iterate of a parameter lies in, and its last numbers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,7 @@ from pdenet.training.fitting.keys import by_name
 
 @dataclass(frozen=True, eq=False)
 class Range:
-    """An open interval lo < θ < hi for each entry of a parameter, and a map onto it from ℝ.
-
-    - no bound: θ = z
-    - lo alone: θ = lo + eᶻ, the logarithm of the distance; steps are relative to it
-    - hi alone: θ = hi − eᶻ
-    - both: θ = lo + (hi − lo)/(1 + e⁻ᶻ)
-
-    Rounding could put θ on a bound: it stays one number of the parameter's dtype away from it.
+    """An open interval low < θ < high for each entry of a parameter.
 
     Attributes:
         low: lower bounds, float64, shape of the parameter; −∞ for none.
@@ -35,53 +28,14 @@ class Range:
     high: np.ndarray
     dtype: np.dtype[Any]
 
-    @property
-    def is_free(self) -> bool:
-        """Whether no entry has a bound."""
-        return bool(np.isneginf(self.low).all() and np.isposinf(self.high).all())
-
-    def to_free(self, theta: np.ndarray) -> np.ndarray:
-        """Return z, the inverse of `to_bounded`; the same shape."""
-        low, high, both = self._kinds()
-        z = np.array(theta, dtype=np.float64)
-        z[low] = np.log((theta - self.low)[low])
-        z[high] = np.log((self.high - theta)[high])
-        z[both] = np.log((theta - self.low)[both]) - np.log((self.high - theta)[both])
-        return z
-
-    def to_bounded(self, z: np.ndarray) -> np.ndarray:
-        """Return θ, float64 numbers that the parameter's dtype holds exactly; the same shape."""
-        low, high, both = self._kinds()
-        theta = np.array(z, dtype=np.float64)
+    def inside(self, theta: np.ndarray) -> np.ndarray:
+        """Return the nearest numbers of the parameter's dtype strictly inside, as float64."""
         with np.errstate(over="ignore"):  # an infinite parameter is a step that the search refuses
-            theta[low] = self.low[low] + np.exp(z[low])
-            theta[high] = self.high[high] - np.exp(z[high])
-            share = 1.0 / (1.0 + np.exp(-z[both]))
-            theta[both] = self.low[both] + (self.high[both] - self.low[both]) * share
-            rounded = theta.astype(self.dtype)
-        inside_low, inside_high = self._innermost()
-        bounded = np.isfinite(inside_low) | np.isfinite(inside_high)
-        clipped = np.clip(rounded, inside_low, inside_high)
-        return np.where(bounded, clipped, rounded).astype(np.float64)
+            rounded = np.asarray(theta).astype(self.dtype)
+        return np.asarray(np.clip(rounded, *self.ends()), dtype=np.float64)
 
-    def slope(self, z: np.ndarray) -> np.ndarray:
-        """Return dθ/dz of each entry; the same shape."""
-        low, high, both = self._kinds()
-        made = np.ones(z.shape)
-        with np.errstate(over="ignore"):
-            made[low] = np.exp(z[low])
-            made[high] = -np.exp(z[high])
-            # σ(z) σ(−z), which does not overflow on either side.
-            share = 1.0 / (1.0 + np.exp(-np.abs(z[both])))
-            made[both] = (self.high[both] - self.low[both]) * share * (1.0 - share)
-        return made
-
-    def _kinds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        below, above = np.isfinite(self.low), np.isfinite(self.high)
-        return below & ~above, above & ~below, below & above
-
-    def _innermost(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the outermost numbers of the dtype that lie strictly inside."""
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the outermost numbers of the dtype that lie strictly inside, ±∞ for none."""
         ends = []
         for bound, inward, outside in (
             (self.low, 1, np.less_equal),

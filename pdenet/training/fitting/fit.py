@@ -20,12 +20,11 @@ from pdenet.training.fitting.batches import as_trajectories, make_batches, make_
 from pdenet.training.fitting.bounds import Range, make_ranges
 from pdenet.training.fitting.estimate import Fit
 from pdenet.training.fitting.keys import Key
-from pdenet.training.fitting.lbfgs import Point
 from pdenet.training.fitting.model import Model
 from pdenet.training.fitting.objective import Objective, Penalty
 from pdenet.training.fitting.report import report
 from pdenet.training.fitting.rollout import Rollout
-from pdenet.training.fitting.search import Found, Plan, Schedule, search
+from pdenet.training.fitting.search import Found, Plan, Point, Schedule, search
 from pdenet.training.fitting.sizes import Sizes
 from pdenet.training.fitting.trajectories import Trajectory
 
@@ -48,7 +47,7 @@ def fit(
     window: int | None = None,
     noise: float | Mapping[Any, float] | None = None,
     penalty: Penalty | None = None,
-    optimizer: str = "lbfgs",
+    optimizer: str = "auto",
     iterations: int | None = None,
     lr: float | None = None,
     schedule: str | Schedule = "cosine",
@@ -76,6 +75,10 @@ def fit(
     was found. Gradients are computed whether or not `torch.no_grad` or `torch.inference_mode` is
     in force outside.
 
+    Least squares differentiate by the network in forward mode. On a grid of a few thousand numbers,
+    with a network that is still that of its equation, the solver takes the steps instead, which are
+    the same to rounding, and its derivatives are exact too.
+
     Standard errors are those of least squares, linearised at the minimum (Gauss–Newton): with
     H = JᵀJ/w² and J the derivative of the predictions by the parameters, Cov = H⁻¹ (JᵀJ σ²/w⁴) H⁻¹,
     which for one noise σ is σ² (JᵀJ)⁻¹. They hold for independent errors of observation around a
@@ -100,7 +103,7 @@ def fit(
             all. The others keep their values. Here, in `bounds` and in `noise` a name is a string,
             a symbol, a field, its time derivative or a coefficient.
         bounds: for some names a pair (low, high), None for no bound, numbers or arrays. They hold
-            strictly at every iterate: θ = low + eᶻ, high − eᶻ, or low + (high − low)/(1 + e⁻ᶻ).
+            strictly at every iterate.
         initial: "given" takes initial states as exact (observations of their time are not used);
             "estimated" makes them unknown too, starting from the given ones, which count as
             observations only where a frame of that time is among the observations.
@@ -111,12 +114,14 @@ def fit(
             it is estimated from the residual.
         penalty: a function of {name: parameter} with a number as its value, added to the mean; see
             `pdenet.smoothness`.
-        optimizer: "lbfgs" (strong Wolfe line search) or "adam".
-        iterations: at most so many; by default 200 of L-BFGS, 2000 of Adam.
+        optimizer: "least_squares" (Gauss–Newton in a trust region), "lbfgs" or "adam"; "auto" takes
+            least squares for up to 8 unknowns without a penalty, with initial states given and
+            gradients not truncated, and L-BFGS for everything else.
+        iterations: at most so many; by default 200, of Adam 2000.
         lr: Adam's learning rate, in units in which a parameter's natural change is 1; 0.05.
         schedule: Adam's: "cosine", "constant" or a function from the share done to a factor.
         tolerance: stop when the loss falls by less than this part of itself
-        patience: … in so many iterations; by default 3 of L-BFGS, 100 of Adam.
+        patience: … in so many iterations; by default 3, of Adam 100.
         checkpoint_every: keep the states after every so many steps only, and compute those between
             again for the gradient: less memory.
         truncate_every: gradients look back so many steps at most. They are no longer those of the
@@ -174,8 +179,14 @@ def fit(
     sizes = Sizes.of(pieces, model)
     given = options.check_noise(noise, model.components, sizes.observed(model.components))
     weights = sizes.spreads if given is None else given
+    is_plain = penalty is None and not estimated and truncate_every is None
     plan = options.make_plan(
-        optimizer,
+        options.choose_optimizer(
+            optimizer,
+            sum(start.size for start in starts.values()),
+            int(sizes.counts.sum()),
+            is_plain=is_plain,
+        ),
         iterations,
         lr,
         schedule,
@@ -196,14 +207,21 @@ def fit(
             checkpoint_every=checkpoint_every,
             truncate_every=truncate_every,
         )
-        start = Point(objective.start(), *objective(objective.start()))
+        is_quadratic = plan.optimizer == "least_squares"
+        if is_quadratic:
+            objective.record()
+            start = objective.scale_for_a_trust_region()
+        else:
+            objective.scale()
+            start = objective(objective.start())
         if not math.isfinite(start.loss):
             raise _blow_up(starts, model, ranges)
-        found = search(objective, start, plan, progress, objective.is_rounding)
-        found = _rescaled(objective, found, plan, progress)
-        objective.place(found.best.x)
+        found = _seek(objective, start, plan, progress)
+        if not is_quadratic:
+            found = _rescaled(objective, found, plan, progress)
         if given is None and penalty is None:
             found = _reweighted(objective, found, plan, progress)
+        objective.place(found.best.x, found.best.linear)
         made, messages = report(objective, found, given, level, trajectories, errors=errors)
     # Outside: a warning that is turned into an error takes nothing away from the network.
     for message in messages:
@@ -233,19 +251,37 @@ def _kept_on_errors(model: Model, chosen: Mapping[str, nn.Parameter]) -> Iterato
             one.grad = gradient
 
 
+def _seek(
+    objective: Objective,
+    start: Point,
+    plan: Plan,
+    progress: bool | None,
+    before: tuple[float, ...] = (),
+) -> Found:
+    """Search from a point, after the losses of a search that led to it."""
+    function = objective.trial if plan.optimizer == "least_squares" else objective
+    onwards = dataclasses.replace(plan, iterations=plan.iterations - max(len(before) - 1, 0))
+    more = search(
+        function,
+        start,
+        onwards,
+        progress,
+        objective.is_rounding,
+        objective.ends(),
+        objective.linearise,
+    )
+    return dataclasses.replace(more, losses=(*before, *more.losses[bool(before) :]))
+
+
 def _rescaled(objective: Objective, found: Found, plan: Plan, progress: bool | None) -> Found:
     """Search on in the scales of the point that was found, until they are those it was found in."""
     for _ in range(_ROUNDS):
-        left = plan.iterations - (len(found.losses) - 1)
-        if left < 1 or objective.is_rounding(found.best):
+        if len(found.losses) > plan.iterations or objective.is_rounding(found.best):
             break
-        zeta = objective.rescale(found.best.x)
-        if zeta is None:
+        objective.place(found.best.x, found.best.linear)
+        if not objective.scale():
             break
-        onwards = dataclasses.replace(plan, iterations=left)
-        best = Point(zeta, *objective(zeta))
-        more = search(objective, best, onwards, progress, objective.is_rounding)
-        found = dataclasses.replace(more, losses=(*found.losses, *more.losses[1:]))
+        found = _seek(objective, objective(objective.start()), plan, progress, found.losses)
     return found
 
 
@@ -256,23 +292,21 @@ def _reweighted(objective: Objective, found: Found, plan: Plan, progress: bool |
     """
     counts, least = objective.sizes.counts, objective.sizes.rounding(objective.eps)
     for _ in range(_ROUNDS):
-        left = plan.iterations - (len(found.losses) - 1)
+        objective.place(found.best.x, found.best.linear)
         noise = np.maximum(np.sqrt(objective.squares() / np.maximum(counts, 1)), least)
         seen = noise > 0  # what is zero, and predicted to be zero, has no weight to learn
         noise = noise[seen]
         ratios = noise / objective.weights[seen]
-        if left < 1 or ratios.max(initial=0.0) <= _ALIKE * ratios.min(initial=math.inf):
+        is_out = len(found.losses) > plan.iterations
+        if is_out or ratios.max(initial=0.0) <= _ALIKE * ratios.min(initial=math.inf):
             break
         if objective.is_rounding(found.best):
             break
         weights = objective.weights.copy()
         weights[seen] = noise / math.sqrt(found.best.loss)
         objective.weigh(weights)
-        best = Point(found.best.x, *objective(found.best.x))
-        onwards = dataclasses.replace(plan, iterations=left)
-        more = search(objective, best, onwards, progress, objective.is_rounding)
-        found = dataclasses.replace(more, losses=(*found.losses, *more.losses[1:]))
-        objective.place(found.best.x)
+        function = objective.linearise if plan.optimizer == "least_squares" else objective
+        found = _seek(objective, function(found.best.x), plan, progress, found.losses)
     return found
 
 
@@ -280,7 +314,7 @@ def _blow_up(
     starts: Mapping[str, np.ndarray], model: Model, ranges: Mapping[str, Range]
 ) -> FitError:
     values = ", ".join(f"{name} = {options.shown(one)}" for name, one in starts.items())
-    free = [name for name, one in ranges.items() if one.is_free]
+    free = [n for n, one in ranges.items() if np.isinf([one.low, one.high]).all()]
     bounded = f", give bounds= ({', '.join(free)} have none)" if free else ""
     return FitError(
         "predictions that stay finite at the starting values were expected; got a blow-up with "

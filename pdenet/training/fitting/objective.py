@@ -1,9 +1,10 @@
-"""Objective: the loss and its gradient, as a function of one vector of well-scaled unknowns."""
+"""Objective: the loss and its derivatives, as a function of one vector of well-scaled unknowns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,9 +12,10 @@ from torch import nn
 
 from pdenet.errors import FitError
 from pdenet.training.fitting.bounds import Range
-from pdenet.training.fitting.lbfgs import Point
 from pdenet.training.fitting.model import Model
-from pdenet.training.fitting.rollout import Rollout
+from pdenet.training.fitting.replay import Replay, make_replays
+from pdenet.training.fitting.rollout import Rollout, one_by_one
+from pdenet.training.fitting.search import Linear, Point
 from pdenet.training.fitting.sizes import Sizes
 
 Penalty = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
@@ -25,10 +27,11 @@ _STALE = 10.0
 class Objective:
     """L(ζ) = (1/N) Σ ((prediction − observation)/w)² + penalty, over the N measured values.
 
-    The unknowns ζ are dimensionless and start at 0: a parameter is θ = T(z₀ + c ζ) with the map T
-    of its bounds, an unknown initial state u₀ + c ζ. The scales c are such that one unit changes
-    predictions by about their spread, or a parameter by its own size, whichever is less. Loss and
-    unknowns are float64 whatever the network's dtype.
+    The unknowns ζ are dimensionless and start at 0: a parameter is θ₀ + c ζ, inside its bounds, an
+    unknown initial state u₀ + c ζ. The scales c are such that one unit changes predictions by about
+    their spread, or a parameter by its own size: by whichever is less for gradients, which know no
+    curvature, and by whichever is more for a trust region, which soon knows better.
+    Loss and unknowns are float64 whatever the network's dtype.
 
     Args:
         model: the network; its parameters are set by every call.
@@ -69,13 +72,14 @@ class Objective:
         self.truncate_every = truncate_every
         self.eps = torch.finfo(model.dtype).eps
         self.num_values = sum(int(r.measured.sum()) for r in self.rollouts)
-        self._misfits: list[np.ndarray] | None = None  # at the present values
-        self.weigh(weights)
+        self.shapes = {name: tuple(p.shape) for name, p in self.fitted.items()}
         self.starts = {n: _numpy(p) for n, p in self.fitted.items()}
-        self._free = {n: ranges[n].to_free(one) for n, one in self.starts.items()}
-        self._given = [r.initial.clone() for r in self.rollouts]
-        self._scales = np.ones(self._size())
-        self._scales = self._find_scales(self._free)
+        self._replays: list[Replay] | None = None
+        self._linear: Linear | None = None  # at the present values, as are the misfits
+        self._misfits: list[np.ndarray] | None = None
+        self._scales: np.ndarray
+        self._centre(None)
+        self.weigh(weights)
 
     def weigh(self, weights: np.ndarray) -> None:
         """Change w, one number for each component, in its unit."""
@@ -89,47 +93,49 @@ class Objective:
 
     def start(self) -> np.ndarray:
         """Return ζ at the starting values: zeros, shape (unknown,)."""
-        return np.zeros(self._size())
-
-    def place(self, zeta: np.ndarray) -> None:
-        """Give the network, and unknown initial states, the values of ζ, shape (unknown,)."""
-        self._misfits = None
-        scaled = self._scales * zeta
-        done = 0
-        with torch.no_grad():
-            for name, parameter in self.fitted.items():
-                free = self._free[name]
-                z = free + scaled[done : done + free.size].reshape(free.shape)
-                theta = self.ranges[name].to_bounded(z)
-                parameter.copy_(torch.from_numpy(theta).reshape(parameter.shape))
-                done += free.size
-            if self.estimated:
-                for rollout, given in zip(self.rollouts, self._given, strict=True):
-                    part = scaled[done : done + given.numel()].reshape(given.shape)
-                    rollout.initial = given + torch.from_numpy(part).to(given)
-                    done += given.numel()
+        return np.zeros(self._scales.shape)
 
     def values(self, zeta: np.ndarray) -> dict[str, np.ndarray]:
         """Return the fitted parameters at ζ, float64, without touching the network."""
-        done, made = 0, {}
-        for name, free in self._free.items():
-            z = free + (self._scales * zeta)[done : done + free.size].reshape(free.shape)
-            made[name] = self.ranges[name].to_bounded(z)
-            done += free.size
-        return made
+        moves = split(self._scales * zeta, self.shapes)
+        return {n: one.inside(self._origin[n] + moves[n]) for n, one in self.ranges.items()}
 
-    def _size(self) -> int:
-        initial = sum(g.numel() for g in self._given) if self.estimated else 0
-        return sum(free.size for free in self._free.values()) + initial
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lowest and the highest ζ inside the bounds, ±∞ for none, (unknown,) each."""
+        found = []
+        for k, infinite in enumerate((-np.inf, np.inf)):
+            made = np.full(self._scales.shape, infinite)
+            ends = [(one.ends()[k] - self._origin[n]).ravel() for n, one in self.ranges.items()]
+            flat = np.concatenate(ends)
+            made[: flat.size] = flat / self._scales[: flat.size]
+            found.append(made)
+        return found[0], found[1]
+
+    def place(self, zeta: np.ndarray, linear: Linear | None = None) -> None:
+        """Give the network, and unknown initial states, the values of ζ, shape (unknown,).
+
+        Args:
+            zeta: the unknowns.
+            linear: the linearised problem there, where it is known.
+        """
+        with torch.no_grad():
+            for name, value in self.values(zeta).items():
+                self.fitted[name].copy_(torch.from_numpy(value))
+            if self.estimated:
+                states = {str(k): tuple(g.shape) for k, g in enumerate(self._given)}
+                rest = split(self._scales * zeta, {**self.shapes, **states})
+                for k, (rollout, given) in enumerate(zip(self.rollouts, self._given, strict=True)):
+                    rollout.initial = given + torch.from_numpy(rest[str(k)]).to(given)
+        self._linear, self._misfits = linear, None
 
     # -- loss --------------------------------------------------------------------------------------
 
-    def __call__(self, zeta: np.ndarray) -> tuple[float, np.ndarray]:
+    def __call__(self, zeta: np.ndarray) -> Point:
         """Return the loss and its gradient by ζ; infinity and zeros where it is not finite."""
         self.place(zeta)
+        nothing = Point(zeta, math.inf, np.zeros(zeta.shape))
         for parameter in self.fitted.values():
             parameter.grad = None
-        nothing = math.inf, np.zeros(zeta.shape)
         if not all(bool(torch.isfinite(p).all()) for p in self.fitted.values()):
             return nothing
         total, has_graph = 0.0, self.truncate_every is not None
@@ -165,8 +171,12 @@ class Objective:
                 )
             extra.backward()
             total += float(extra.detach())
-        gradient = np.concatenate([*self._slopes_of_parameters(zeta), *slopes]) * self._scales
-        return (total, gradient) if np.isfinite(gradient).all() else nothing
+        of_parameters = [
+            np.zeros(p.numel()) if p.grad is None else _numpy(p.grad).ravel()
+            for p in self.fitted.values()
+        ]
+        gradient = np.concatenate([*of_parameters, *slopes]) * self._scales
+        return Point(zeta, total, gradient) if np.isfinite(gradient).all() else nothing
 
     def _squares(
         self, rollout: Rollout, initial: torch.Tensor, inverse: torch.Tensor
@@ -179,17 +189,89 @@ class Objective:
                 return total.detach() * math.inf  # a blow-up only gets worse
         return total
 
-    def _slopes_of_parameters(self, zeta: np.ndarray) -> list[np.ndarray]:
-        """Return dL/dz of each parameter, by the chain rule from dL/dθ."""
-        done, made = 0, []
-        for name, parameter in self.fitted.items():
-            free = self._free[name]
-            z = free + (self._scales * zeta)[done : done + free.size].reshape(free.shape)
-            slope = np.zeros(free.shape) if parameter.grad is None else _numpy(parameter.grad)
-            made.append((slope * self.ranges[name].slope(z)).ravel())
-            parameter.grad = None
-            done += free.size
+    def trial(self, zeta: np.ndarray) -> Point:
+        """Return what `linearise` does, without the derivative where that would cost more."""
+        if self._replays is not None:
+            return self.linearise(zeta)
+        self.place(zeta)
+        with torch.no_grad():
+            frames = [list(r.residuals(r.initial, None, None)) for r in self.rollouts]
+        return self._point(zeta, [np.stack([_numpy(one) for one in part]) for part in frames])
+
+    def linearise(self, zeta: np.ndarray) -> Point:
+        """Return the loss with its residuals and their derivative by ζ, of known initial states."""
+        if self._replays is not None:
+            linear = self._replayed(zeta)
+        else:
+            self.place(zeta)
+            directions, linear = one_by_one(self.fitted, None), []
+            for rollout in self.rollouts:
+                frames = rollout.linearised(self.fitted, directions)
+                numbers = [(_numpy(one), _numpy(slopes)) for one, slopes in frames]
+                ones, slopes = zip(*numbers, strict=True)
+                linear.append((np.stack(ones), np.stack(slopes, axis=1)))
+        if linear is None:
+            return Point(zeta, math.inf, np.zeros(zeta.shape), self._nowhere)
+        point = self._point(zeta, [one for one, _ in linear])
+        factors = [_numpy(inverse) / math.sqrt(self.num_values) for inverse in self.inverse_weights]
+        pairs = zip(linear, factors, strict=True)
+        slopes = [(one * factor).reshape(zeta.size, -1) for (_, one), factor in pairs]
+        jacobian = np.hstack(slopes).T * self._scales
+        if not (math.isfinite(point.loss) and np.isfinite(jacobian).all()):
+            return Point(zeta, math.inf, point.gradient, self._nowhere)
+        gradient = 2.0 * (point.residuals @ jacobian)
+        return replace(point, gradient=gradient, jacobian=jacobian, linear=linear)
+
+    def _point(self, zeta: np.ndarray, residuals: list[np.ndarray]) -> Point:
+        size = 1.0 / math.sqrt(self.num_values)
+        pairs = zip(residuals, self.inverse_weights, strict=True)
+        residual = size * np.concatenate([(one * _numpy(w)).ravel() for one, w in pairs])
+        with np.errstate(over="ignore"):
+            loss = float(residual @ residual)
+        nothing = np.zeros(zeta.shape)
+        if not math.isfinite(loss):
+            return Point(zeta, math.inf, nothing, self._nowhere)
+        return Point(zeta, loss, nothing, residual)
+
+    @property
+    def _nowhere(self) -> np.ndarray:
+        """The residuals of predictions that are not finite."""
+        return np.full(sum(rollout.values.numel() for rollout in self.rollouts), np.inf)
+
+    def _replayed(self, zeta: np.ndarray) -> Linear | None:
+        """Return the linearised problem by the solver's recorded steps; None after a blow-up."""
+        assert self._replays is not None
+        theta, made = self.values(zeta), []
+        for rollout, replay in zip(self.rollouts, self._replays, strict=True):
+            found = replay(theta)
+            if found is None:
+                return None
+            values, measured = (
+                _numpy(one).swapaxes(0, 1) for one in (rollout.values, rollout.measured)
+            )
+            made.append(((found[0] - values) * measured, found[1] * measured))
         return made
+
+    def record(self) -> None:
+        """Let the solver's recorded steps predict, where they predict what the network does."""
+        self._replays = make_replays(self.rollouts, self.values(self.start()))
+
+    def linearised(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield a roll-out's residual and its derivative by all unknowns, frame by frame.
+
+        Where the search has just computed them they come at once, frames as further pieces.
+        """
+        if self._linear is not None:
+            residual, tangent = self._linear[number]
+            shape = (-1, *residual.shape[2:])
+            yield (
+                torch.from_numpy(residual).reshape(shape),
+                torch.from_numpy(tangent).reshape(len(tangent), *shape),
+            )
+            return
+        rollout = self.rollouts[number]
+        initial = rollout.initial if self.estimated else None
+        yield from rollout.linearised(self.fitted, one_by_one(self.fitted, initial))
 
     def squares(self) -> np.ndarray:
         """Return Σ residual² of each component, float64, in its unit squared."""
@@ -207,7 +289,7 @@ class Objective:
         """
         if self.penalty is not None or point.loss > self._most_rounding:
             return False
-        self.place(point.x)
+        self.place(point.x, point.linear)
         return bool(self.rounded().all())
 
     def rounded(self, factor: float = 1.0) -> np.ndarray:
@@ -222,7 +304,9 @@ class Objective:
         Returns:
             Shape (piece, frame, field) each, float64, in the fields' units squared.
         """
-        if self._misfits is None:
+        if self._misfits is None and self._linear is not None:
+            self._misfits = [(one**2).sum(-1).swapaxes(0, 1) for one, _ in self._linear]
+        elif self._misfits is None:
             self._misfits = []
             with torch.no_grad():
                 for rollout in self.rollouts:
@@ -235,32 +319,61 @@ class Objective:
 
     # -- scales ------------------------------------------------------------------------------------
 
-    def rescale(self, zeta: np.ndarray) -> np.ndarray | None:
-        """Find the scales anew at ζ, and return the same point in them.
+    def scale(self) -> bool:
+        """Find scales for gradients at the network's present values, where ζ becomes 0.
 
         Where the predictions of the start were exploding, a unit of its scales is next to nothing
         elsewhere, and so is the slope along it.
 
         Returns:
-            None where they have changed by less than a factor of `_STALE`, and stay.
+            Whether they have changed by a factor of `_STALE`; otherwise they and ζ stay.
         """
-        self.place(zeta)
-        moved = self._scales * zeta
-        done, here = 0, {}
-        for name, free in self._free.items():
-            here[name] = free + moved[done : done + free.size].reshape(free.shape)
-            done += free.size
-        scales = self._find_scales(here)
+        scales = self._find_scales()
         changes = scales / self._scales
         if max(changes.max(initial=1.0), 1 / changes.min(initial=1.0)) < _STALE:
-            return None
-        self._scales = scales
-        return np.asarray(moved / scales)
+            return False
+        self._centre(scales)
+        return True
 
-    def _find_scales(self, here: Mapping[str, np.ndarray]) -> np.ndarray:
+    def scale_for_a_trust_region(self) -> Point:
+        """Find scales for least squares at the network's present values, where ζ becomes 0.
+
+        Returns:
+            The problem there.
+        """
+        self._centre(np.ones(self._scales.shape))
+        point = self.linearise(self.start())
+        if point.jacobian is None:
+            return point
+        columns = np.linalg.norm(point.jacobian, axis=0)
+        # Where nothing is seen of all parameters, it may be that torch cannot see them.
+        if not columns.any():
+            self(self.start())
+        own = np.concatenate([self._own_size(name) for name in self.fitted])
+        units = np.divide(1.0, columns, out=np.zeros(columns.shape), where=columns > 0)
+        # One number tells the influence of all entries of an array, as their mean sensitivity.
+        scales = np.maximum(own, units)
+        self._scales = np.where(scales > 0, scales, 1.0)
+        point.jacobian[...] *= self._scales
+        return replace(point, gradient=point.gradient * self._scales)
+
+    def _centre(self, scales: np.ndarray | None) -> None:
+        """Let ζ = 0 be the network's present values, in new scales."""
+        self._origin = {n: _numpy(p) for n, p in self.fitted.items()}
+        self._given = [r.initial.clone() for r in self.rollouts]
+        size = sum(p.numel() for p in self.fitted.values())
+        size += sum(g.numel() for g in self._given) if self.estimated else 0
+        self._scales = np.ones(size) if scales is None else scales
+        self._linear = self._misfits = None
+
+    def _own_size(self, name: str) -> np.ndarray:
+        """Return the size of a parameter, now or at the start, for each of its entries."""
+        parameter = self.fitted[name]
+        now = np.maximum(np.abs(self.starts[name]), np.abs(_numpy(parameter)))
+        return np.full(parameter.numel(), float(now.max(initial=0.0)))
+
+    def _find_scales(self) -> np.ndarray:
         """Return c of each unknown, from one derivative along a random direction for each name.
-
-        The network holds the parameters of `here`, which are those on the free scale.
 
         For independent random signs v the expectation of |J v|² is the sum of |J's columns|², so
         that one direction tells the mean sensitivity of all entries of an array.
@@ -270,16 +383,11 @@ class Objective:
         for name, parameter in self.fitted.items():
             v = torch.randint(0, 2, parameter.shape, generator=signs).to(parameter) * 2 - 1
             squares = sum(self._sensitivity(r, {name: v}) for r in self.rollouts)
-            free, own = here[name], self.ranges[name]
-            steepest = float(np.abs(own.slope(free)).max(initial=0.0))
-            now = np.maximum(np.abs(self.starts[name]), np.abs(_numpy(parameter)))
-            largest = float(now.max(initial=0.0)) if own.is_free else 1.0
-            unit = math.inf
-            if steepest > 0 and 0 < squares < math.inf:
-                unit = math.sqrt(free.size * self.num_values / squares) / steepest
-            if largest > 0:
-                unit = min(unit, largest)
-            scales.append(np.full(free.size, unit if math.isfinite(unit) else 1.0))
+            unit = self._own_size(name)
+            if 0 < squares < math.inf:
+                seen = math.sqrt(unit.size * self.num_values / squares)
+                unit = np.where(unit > 0, np.minimum(unit, seen), seen)
+            scales.append(np.where(unit > 0, unit, 1.0))
         if self.estimated:
             spread = torch.from_numpy(self.sizes.spreads)
             for given in self._given:
@@ -292,7 +400,7 @@ class Objective:
         directions = {n: v[None] for n, v in along.items()}, None
         inverse = self._of_fields(rollout, 1.0 / self.sizes.spreads)
         total = 0.0
-        for tangent in rollout.tangents(rollout.initial, self.fitted, directions):
+        for _, tangent in rollout.linearised(self.fitted, directions):
             total += float((tangent * inverse).double().square().sum())
         return total
 
@@ -302,6 +410,16 @@ class Objective:
         return torch.tensor(chosen, device=rollout.initial.device, dtype=rollout.initial.dtype)[
             :, None
         ]
+
+
+def split(flat: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Return the parameters, each of its shape, whose entries in a row are given."""
+    done, made = 0, {}
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        made[name] = flat[done : done + size].reshape(shape)
+        done += size
+    return made
 
 
 def evaluate_penalty(penalty: Penalty, quantities: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -17,10 +17,13 @@ from pdenet.training.fitting.keys import Key, by_name, names_of
 from pdenet.training.fitting.model import Model
 from pdenet.training.fitting.search import SCHEDULES, Plan, Schedule
 
-OPTIMIZERS = ("lbfgs", "adam")
+OPTIMIZERS = ("auto", "least_squares", "lbfgs", "adam")
 INITIAL = ("given", "estimated")
-_ITERATIONS = {"lbfgs": 200, "adam": 2000}
-_PATIENCE = {"lbfgs": 3, "adam": 100}
+
+FEW = 8
+"""Unknowns up to which least squares are taken. Their derivatives then take as long as four to six
+simulations, a gradient as long as two or three; L-BFGS asks for ten times as many."""
+_MOST_NUMBERS = 1 << 25  # of their Jacobian, 256 MiB
 
 
 def check_model(model: Any) -> Model:
@@ -83,8 +86,33 @@ def choose(
     return {name: one for name, one in quantities.items() if name in wanted}
 
 
+def choose_optimizer(optimizer: Any, num_unknowns: int, num_values: int, *, is_plain: bool) -> str:
+    """Return "least_squares", "lbfgs" or "adam".
+
+    Args:
+        optimizer: what was asked for.
+        num_unknowns: how many entries the fitted parameters have.
+        num_values: how many values were observed.
+        is_plain: whether residuals are all there is, and parameters all that is unknown.
+
+    Raises:
+        FitError: an unknown word, or least squares of what is none.
+    """
+    check_choice("optimizer", optimizer, OPTIMIZERS, FitError)
+    if optimizer == "least_squares" and not is_plain:
+        raise FitError(
+            "least squares are those of parameters from given initial states, with whole "
+            'derivatives; got a penalty, initial="estimated" or truncate_every= beside '
+            'optimizer="least_squares"; leave it out, or use optimizer="lbfgs"'
+        )
+    if optimizer != "auto":
+        return str(optimizer)
+    is_few = num_unknowns <= FEW and num_unknowns * num_values <= _MOST_NUMBERS
+    return "least_squares" if is_few and is_plain else "lbfgs"
+
+
 def make_plan(
-    optimizer: Any,
+    optimizer: str,
     iterations: Any,
     lr: Any,
     schedule: Any,
@@ -97,11 +125,11 @@ def make_plan(
     Raises:
         FitError: an option makes no sense.
     """
-    check_choice("optimizer", optimizer, OPTIMIZERS, FitError)
-    if lr is not None and optimizer == "lbfgs":
+    is_adam = optimizer == "adam"
+    if lr is not None and not is_adam:
         raise FitError(
-            f'lr is the learning rate of Adam; got lr={lr!r} with optimizer="lbfgs", whose line '
-            'search finds its steps; leave it out, or use optimizer="adam"'
+            f'lr is the learning rate of Adam; got lr={lr!r} with optimizer="{optimizer}", which '
+            'finds its own steps; leave it out, or use optimizer="adam"'
         )
     chosen: Schedule
     if callable(schedule):
@@ -113,14 +141,15 @@ def make_plan(
             f"schedule is one of {', '.join(SCHEDULES)}, or a function of the share of the search "
             f"that is done; got {schedule!r}.{suggest(str(schedule), SCHEDULES)}"
         )
-    limit = _ITERATIONS[optimizer] if iterations is None else iterations
+    limit = (2000 if is_adam else 200) if iterations is None else iterations
+    default = 100 if is_adam else 3
     return Plan(
         optimizer=optimizer,
         iterations=check_count("iterations", limit),
         lr=0.05 if lr is None else _positive("lr", lr),
         schedule=chosen,
         tolerance=_not_negative("tolerance", tolerance),
-        patience=_PATIENCE[optimizer] if patience is None else check_count("patience", patience),
+        patience=default if patience is None else check_count("patience", patience),
         rounding=rounding,
     )
 

@@ -86,65 +86,99 @@ class Rollout(nn.Module):
             difference = self.observe(states) - self.values[:, frame]
             yield difference * self.measured[:, frame]
 
-    def tangents(
-        self, initial: torch.Tensor, quantities: Mapping[str, nn.Parameter], directions: Directions
-    ) -> Iterator[torch.Tensor]:
-        """Yield the derivative of each frame's observations along directions, in forward mode.
+    def linearised(
+        self, quantities: Mapping[str, nn.Parameter], directions: Directions
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the residual of each frame and its derivative along directions, in forward mode.
 
         One state for each direction is kept, whatever the number of steps, and none of the graph.
 
         Args:
-            initial: the initial states.
             quantities: the network's parameters that the directions name.
             directions: see `Directions`.
 
         Yields:
-            Shape (direction, piece, field, sensor), 0 where nothing was measured.
+            The residual, (piece, field, sensor), and its derivative, shape (direction, piece,
+            field, sensor), both 0 where nothing was measured.
         """
-        own = {id(parameter): name for name, parameter in self.named_parameters()}
-        values = {own[id(quantities[n])]: quantities[n].detach() for n in directions[0]}
-        along = {own[id(quantities[n])]: d for n, d in directions[0].items()}
-        moves = directions[1]
-        count = len(moves) if moves is not None else len(next(iter(along.values())))
+        states, moves = self.initial, directions[1]
+        count = len(moves) if moves is not None else len(next(iter(directions[0].values())))
         if moves is None:
-            moves = initial.new_zeros(1).expand(count, *initial.shape)
-        chunk = max(1, _CHUNK // initial.numel())
+            moves = states.new_zeros(1).expand(count, *states.shape)
+        named = {id(quantities[n]): d for n, d in directions[0].items()}
+        # All numbers move, if by zero: torch is slow where it finds that a factor does not.
+        numbers = [*self.named_parameters(), *self.named_buffers()]
+        values = {name: one.detach() for name, one in numbers if one.is_floating_point()}
+        along = {
+            name: named.get(id(one), one.new_zeros(1).expand(count, *one.shape))
+            for name, one in numbers
+            if name in values
+        }
+        _load_forward_mode()
+        chunk = max(1, _CHUNK // states.numel())
         tangents = list(moves.split(chunk))
         parts = [
             {name: one[k : k + chunk] for name, one in along.items()}
             for k in range(0, count, chunk)
         ]
-        states = initial
-        _load_forward_mode()
         with torch.no_grad():  # forward mode needs no graph
             for frame, t, steps in self.intervals():
                 if steps:
+                    after = states
                     for k, part in enumerate(parts):
-                        tangents[k] = self._push(states, values, tangents[k], part, t, steps)
-                    states = self(states, t, steps)
+                        after, tangents[k] = self._push(states, values, tangents[k], part, t, steps)
+                    states = after
                 seen = [torch.stack([self.observe(one) for one in tangent]) for tangent in tangents]
-                yield torch.cat(seen) * self.measured[:, frame]
+                difference = self.observe(states) - self.values[:, frame]
+                measured = self.measured[:, frame]
+                yield difference * measured, torch.cat(seen) * measured
 
     def _push(
         self,
         states: torch.Tensor,
-        values: Mapping[str, torch.Tensor],
+        values: dict[str, torch.Tensor],
         tangent: torch.Tensor,
-        part: Mapping[str, torch.Tensor],
+        part: dict[str, torch.Tensor],
         t: float,
         steps: int,
-    ) -> torch.Tensor:
-        """Return the tangents of the states after `steps` steps."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states after `steps` steps, and their tangents."""
 
         def advance(given: torch.Tensor, replaced: dict[str, torch.Tensor]) -> torch.Tensor:
             made = torch.func.functional_call(self, replaced, (given, t, steps))
             return cast(torch.Tensor, made)
 
-        def derivative(change: torch.Tensor, changes: dict[str, torch.Tensor]) -> torch.Tensor:
-            made = torch.func.jvp(advance, (states, dict(values)), (change, changes))
-            return cast(torch.Tensor, made[1])
+        def derivative(
+            change: torch.Tensor, changes: dict[str, torch.Tensor]
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            made = torch.func.jvp(advance, (states, values), (change, changes))
+            return cast(tuple[torch.Tensor, torch.Tensor], made)
 
-        return torch.func.vmap(derivative)(tangent, dict(part))
+        dims = cast(tuple[int, ...], (None, 0))  # torch's annotation forgets that None may be one
+        return torch.func.vmap(derivative, out_dims=dims)(tangent, part)
+
+
+def one_by_one(fitted: Mapping[str, nn.Parameter], initial: torch.Tensor | None) -> Directions:
+    """Return one direction for each unknown.
+
+    Args:
+        fitted: the unknown parameters.
+        initial: unknown initial states, shape (piece, component, *space); None where they are
+            given. Pieces do not mix, so all move together.
+    """
+    count = sum(p.numel() for p in fitted.values())
+    unknown = count + (initial[0].numel() if initial is not None else 0)
+    made, done = {}, 0
+    for name, parameter in fitted.items():
+        one = parameter.new_zeros(unknown, parameter.numel())
+        one[done : done + parameter.numel()].fill_diagonal_(1.0)
+        made[name] = one.reshape(unknown, *parameter.shape)
+        done += parameter.numel()
+    if initial is None:
+        return made, None
+    moves = initial.new_zeros(unknown, 1, initial[0].numel())
+    moves[count:, 0].fill_diagonal_(1.0)
+    return made, moves.unflatten(2, initial.shape[1:]).expand(unknown, *initial.shape)
 
 
 def _load_forward_mode() -> None:

@@ -53,8 +53,10 @@ class StandIn(nn.Module):
         self.named = nn.ParameterDict(
             {n: nn.Parameter(torch.tensor(v, dtype=dtype)) for n, v in values.items()}
         )
+        # Views, which show the parameters also where a derivative has put others in their place.
+        self.views = {n: p.detach().numpy() for n, p in self.named.items()}
         self.seen: list[dict[str, np.ndarray]] = []
-        """The parameters of every call of `advance` that was asked for gradients."""
+        """The parameters of every call of `advance`."""
 
     def quantities(self) -> dict[str, nn.Parameter]:
         return dict(self.named.items())
@@ -75,8 +77,7 @@ class StandIn(nn.Module):
         checkpoint_every: int | None = None,
         truncate_every: int | None = None,
     ) -> torch.Tensor:
-        if torch.is_grad_enabled():
-            self.seen.append({n: p.detach().numpy().copy() for n, p in self.named.items()})
+        self.seen.append({n: p.copy() for n, p in self.views.items()})
 
         def stretch(state: torch.Tensor, first: int, last: int) -> torch.Tensor:
             for k in range(first, last):

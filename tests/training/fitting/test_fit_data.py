@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import pdenet as pn
 from pdenet.errors import FitError
-from pdenet.training.fitting.alignment import count_steps
+from pdenet.training.fitting.batches import count_steps
 from pdenet.training.fitting.fit import fit
 from pdenet.training.fitting.penalties import smoothness
 from pdenet.training.fitting.sensors import Observer, locate
@@ -241,6 +241,10 @@ WRONG_OPTIONS: Mapping[str, tuple[dict[str, Any], str]] = {
     "optimizer": ({"optimizer": "adamw"}, "Did you mean 'adam'"),
     "iterations": ({"iterations": 0}, "iterations is a positive whole number; got 0"),
     "iterations that are no number": ({"iterations": 2.5}, "got 2.5"),
+    "least squares": (
+        {"optimizer": "least_squares", "truncate_every": 2},
+        "from given initial states, with whole derivatives",
+    ),
     "lr of lbfgs": ({"lr": 0.1}, 'optimizer="adam"'),
     "lr": ({"lr": 0.0, "optimizer": "adam"}, "lr is a positive number"),
     "schedule": ({"schedule": "cos"}, "Did you mean 'cosine'"),

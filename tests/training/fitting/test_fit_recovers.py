@@ -41,7 +41,10 @@ def values(made: Fit) -> list[float]:
     return [float(made.values["D"]), float(made.values["r"])]
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+OPTIMIZERS = ["least_squares", "lbfgs", "adam"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_frames_of_the_model_itself_give_its_parameters_back(optimizer: str) -> None:
     """The loss is zero at the truth, which rounding alone separates from what is found: 1e-16
     times the inverse sensitivity, below 1e3 here. 1e-6 is what a user is promised."""
@@ -53,7 +56,7 @@ def test_frames_of_the_model_itself_give_its_parameters_back(optimizer: str) -> 
     assert {n: float(p.detach()) for n, p in net.quantities().items()} == made.values
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_float32_networks_find_the_parameters_to_their_rounding(optimizer: str) -> None:
     """ε = 1.2e-7; predictions of 25 steps carry some ten of it, and D's sensitivity is a tenth."""
     times, frames = observed()
@@ -62,14 +65,14 @@ def test_float32_networks_find_the_parameters_to_their_rounding(optimizer: str) 
     assert any("rounded to the network's float32" in note for note in made.notes)
 
 
-def test_both_optimizers_find_the_same_minimum_of_noisy_data() -> None:
+def test_all_optimizers_find_the_same_minimum_of_noisy_data() -> None:
     """Each stops within 1e-9 of the loss, that is within √(N·1e-9) = 3e-4 standard errors of it."""
     times, frames = observed()
     noisy = frames + np.random.default_rng(0).normal(size=frames.shape) * 0.01
-    found = [fit(started(), noisy, times=times, optimizer=o) for o in ("lbfgs", "adam")]
+    found = [fit(started(), noisy, times=times, optimizer=o) for o in OPTIMIZERS]
     for name in START:
-        difference = abs(float(found[0].values[name]) - float(found[1].values[name]))
-        assert difference <= 0.01 * float(found[0].errors[name])
+        ends = [float(one.values[name]) for one in found]
+        assert max(ends) - min(ends) <= 0.01 * float(found[0].errors[name])
 
 
 @pytest.mark.parametrize(("size_d", "size_r"), [(1e-6, 1e6), (1e6, 1e-6), (1.0, 1.0)])
@@ -205,7 +208,7 @@ def test_checkpoints_change_nothing_and_truncation_changes_gradients_only() -> N
     kept = fit(started(), frames, times=times, checkpoint_every=2)
     np.testing.assert_array_equal(kept.loss, plain.loss)
     cut = fit(started(), frames, times=times, truncate_every=8, optimizer="adam", tolerance=1e-3)
-    assert cut.loss[0] == plain.loss[0]
+    assert cut.loss[0] == pytest.approx(plain.loss[0], rel=1e-12)  # summed in another order
     assert cut.loss[1] != plain.loss[1]
     assert values(cut) == pytest.approx(
         [0.02, 2.0], rel=1e-2
@@ -293,9 +296,14 @@ def test_a_blow_up_at_the_start_says_the_values() -> None:
     ("optimizer", "lr", "start"),
     [
         (optimizer, lr, start)
-        if optimizer == "lbfgs" or (lr, start) in ((None, 0.7), (30.0, -50.0))
+        if optimizer != "adam" or (lr, start) in ((None, 0.7), (30.0, -50.0))
         else pytest.param(optimizer, lr, start, marks=pytest.mark.deep)
-        for optimizer, lr in (("lbfgs", None), ("adam", None), ("adam", 30.0))
+        for optimizer, lr in (
+            ("least_squares", None),
+            ("lbfgs", None),
+            ("adam", None),
+            ("adam", 30.0),
+        )
         for start in (0.7, -1.0, -50.0)
     ],
 )
@@ -320,7 +328,7 @@ def test_a_fit_never_ends_worse_than_it_began() -> None:
         made = fit(net, frames, times=times, optimizer="adam", lr=5.0, iterations=5)
     assert made.best == min(made.loss) <= made.loss[0]
     with pytest.warns(FitWarning, match="limit of 1 iterations"):
-        again = fit(net, frames, times=times, iterations=1)
+        again = fit(net, frames, times=times, iterations=1, optimizer="lbfgs")
     assert again.loss[0] == made.best  # the network holds the best one
 
 
@@ -339,4 +347,4 @@ def test_the_bar_is_shown_when_asked_and_not_in_a_pipe(
     fit(started(), frames, times=times)
     assert capsys.readouterr().err == ""
     fit(started(), frames, times=times, progress=True)
-    assert "fit (lbfgs)" in capsys.readouterr().err
+    assert "fit (least_squares)" in capsys.readouterr().err
