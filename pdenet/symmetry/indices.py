@@ -24,8 +24,6 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TypeVar
 
-from scipy.cluster.hierarchy import DisjointSet
-
 from pdenet.symmetry.groups import GENERAL, Group
 from pdenet.symmetry.linear_systems import solution
 
@@ -195,7 +193,7 @@ def _solved(
     """Return the rule where some fields have one matrix, and which further ones might have."""
     every = [letter for term in terms for letter in term]
     meetings = [x.fields for x in every if not x.slots and len(set(x.fields)) > 1]
-    equal = _joined(fields, [*meetings, *(tuple(tie) for tie in ties)])
+    equal = joined(fields, [*meetings, *(tuple(tie) for tie in ties)])
     first = {name: min(same) for same in equal for name in same}
     terms = [[_renamed(letter, first) for letter in term] for term in terms]
     letters = [letter for term in terms for letter in term]
@@ -253,15 +251,15 @@ def _renamed(letter: Letter, first: Mapping[str, str]) -> Letter:
     return replace(letter, uses=uses, free=None if letter.free is None else first[letter.free])
 
 
-def _joined(
+def joined(
     nodes: Iterable[Node], meetings: Iterable[Sequence[Node]]
 ) -> tuple[frozenset[Node], ...]:
     """Return the classes of what meets, directly or through others."""
-    classes = DisjointSet(nodes)
+    classes: dict[Node, frozenset[Node]] = {node: frozenset((node,)) for node in nodes}
     for met in meetings:
-        for other in met[1:]:
-            classes.merge(met[0], other)
-    return tuple(map(frozenset, classes.subsets()))
+        merged: frozenset[Node] = frozenset().union(*(classes[node] for node in met))
+        classes |= dict.fromkeys(merged, merged)
+    return tuple(dict.fromkeys(classes.values()))
 
 
 def _meeting(names: Sequence[str], letters: Sequence[Letter]) -> list[frozenset[str]]:
@@ -269,7 +267,7 @@ def _meeting(names: Sequence[str], letters: Sequence[Letter]) -> list[frozenset[
     meetings: list[tuple[str | Slot, ...]] = [(*x.fields, *x.slots) for x in letters]
     nodes: dict[str | Slot, None] = dict.fromkeys(names)
     nodes |= dict.fromkeys(node for met in meetings for node in met)
-    classes = _joined(nodes, meetings)
+    classes = joined(nodes, meetings)
     found = [frozenset(n for n in one if isinstance(n, str)) for one in classes]
     return [names for names in found if names]
 

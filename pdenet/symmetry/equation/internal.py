@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.linalg
 import sympy as sp
-from scipy.cluster.hierarchy import DisjointSet
 
 from pdenet.errors import SymmetryError
 from pdenet.symmetry.equation.algebra import Algebra
@@ -34,6 +33,7 @@ from pdenet.symmetry.equation.runs import (
     numbers,
 )
 from pdenet.symmetry.equation.vector_fields import integral, sign_and_size, signed_sum
+from pdenet.symmetry.indices import joined
 
 if TYPE_CHECKING:
     from pdenet.simulate.solver import Solver
@@ -187,10 +187,7 @@ def _name(matrices: list[sp.Matrix], n: int) -> str:
             return f"scalars and so({n}): one number, and rotations of the components"
     if all(a == b for a, b in patterns):
         return f"diagonal: {count} numbers for {n} components"
-    blocks = DisjointSet(range(n))
-    for pair in patterns:
-        blocks.merge(*pair)
-    sizes = sorted(map(len, blocks.subsets()), reverse=True)
+    sizes = sorted(map(len, joined(range(n), patterns)), reverse=True)
     if len(sizes) > 1 and count == sum(k * k for k in sizes):
         return "block diagonal: " + " ⊕ ".join(f"gl({k})" for k in sizes)
     commute = all(a * b == b * a for a, b in itertools.combinations(matrices, 2))
