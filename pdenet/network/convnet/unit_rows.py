@@ -9,6 +9,7 @@ The rows are no parameters any more: training leaves them as they are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol  # Any: JSON
@@ -46,34 +47,28 @@ def openings_with_unit_rows(block: PDEBlock) -> dict[str, tuple[int, int]]:
     a norm behind them.
     """
     found: dict[str, tuple[int, int]] = {}
-    layers = [layer.product for row in block.layers for layer in row]
-    used = [
+    layers = {layer.product.key for row in block.layers for layer in row}
+    used = Counter(
         label
         for product in block.products
         for weights in product.weights
         for label in block.coefficients.labels_of(weights)
-    ]
+    )
     for product in block.products:
+        if block.openings.get(product.key):
+            continue
         contraction = product.contraction
-        given = contraction.num_given
-        for opening in openings_of(product, any(product is one for one in layers)):
-            step = contraction.steps[opening.step - given]
-            constant = product.place_of_weights + opening.place
-            pair = {step.first, step.second}
-            weights = product.weights[opening.place]
-            labels = block.coefficients.labels_of(weights)
-            is_plain = constant in pair and max(pair) < given and len(labels) == 1
-            if not is_plain or block.openings.get(product.key):
+        steps = dict(contraction.numbered())
+        for opening in openings_of(product, product.key in layers):
+            field, constant = contraction.field_and_constant(steps[opening.step])
+            letter, letters = (contraction.operands[k].letters for k in (field, constant))
+            label, *others = block.coefficients.labels_of(product.weights[opening.place])
+            is_plain = constant == product.place_of_weights + opening.place and not others
+            if not is_plain or len(letter) != 1 or letters != opening.letters + letter:
                 continue
-            (field,) = pair - {constant}
-            letter = contraction.operands[field].letters
-            letters = contraction.operands[constant].letters
-            tensor = block.coefficients.tensors[labels[0]]
-            if len(letter) != 1 or letters != opening.letters + letter:
-                continue
-            width = contraction.sizes[letter]
-            if used.count(labels[0]) == 1 and tensor.numel() >= width * width:
-                found[labels[0]] = (product.key, opening.step)
+            size = block.coefficients.tensors[label].numel()
+            if used[label] == 1 and size >= contraction.sizes[letter] ** 2:
+                found[label] = (product.key, opening.step)
     return found
 
 
