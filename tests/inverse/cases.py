@@ -32,7 +32,6 @@ from tests.inverse.experiment import (
     on,
     random_state,
     smoothness_weight,
-    timed,
     unit_square,
     x,
     y,
@@ -72,7 +71,7 @@ def heat() -> Outcome:
     clean = heat_data(20)
     data, sizes = measured([clean], 0.02, seed=1)
     net = heat_network(20, "central4", HEAT_START, trainable=("D",))
-    made, seconds = timed(net, data[0], times=HEAT_TIMES, initial="estimated")
+    made = fit(net, data[0], times=HEAT_TIMES, initial="estimated")
     # From the truth, where the search is short.
     reference = heat_network(20, "central4", HEAT_TRUTH, trainable=("D",))
     model_error = error_of_model(reference, HEAT_TIMES, [clean], sizes)
@@ -85,7 +84,6 @@ def heat() -> Outcome:
         bias[f"{space}, {points}×{points}"] = float(alone.values["D"]) / HEAT_TRUTH - 1
     return Outcome(
         {"": made},
-        {"": seconds},
         numbers_found(made, exact, {"D": HEAT_TRUTH}, {"D": HEAT_START}),
         model_error=model_error,
         remarks=bias,
@@ -121,11 +119,11 @@ def rotation() -> Outcome:
 
     seen = Trajectory(run.times, data[0], initial=clean[0])
     perfect = Trajectory(run.times, clean)
-    fits, seconds, errors = {}, {}, {}
+    fits, errors = {}, {}
     numbers: list[Number] = []
     for space in ("central4", "central2"):
         net = network(space, OMEGA_START, trainable=("omega",))
-        fits[space], seconds[space] = timed(net, seen)
+        fits[space] = fit(net, seen)
         reference = network(space, OMEGA_TRUTH, trainable=("omega",))
         errors[space] = error_of_model(reference, run.times, [clean], sizes)
         exact = fit(reference, perfect)
@@ -133,7 +131,6 @@ def rotation() -> Outcome:
         numbers += numbers_found(fits[space], exact, truth, start, space)
     return Outcome(
         fits,
-        seconds,
         tuple(numbers),
         model_error=errors["central4"],
         remarks={"model error of central2": errors["central2"]},
@@ -180,7 +177,7 @@ def advection_diffusion() -> Outcome:
     def penalty(quantities: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return rough[0](quantities) + rough[1](quantities)
 
-    made, seconds = timed(net, seen, penalty=penalty, noise={"u": sizes["u"]}, tolerance=1e-4)
+    made = fit(net, seen, penalty=penalty, noise={"u": sizes["u"]}, tolerance=1e-4)
     reference = network(DRIFT_TRUTH, trainable=("D", "cx", "cy"))
     model_error = error_of_model(reference, times, clean, sizes)
     perfect = [Trajectory(times, c) for c in clean]
@@ -188,7 +185,6 @@ def advection_diffusion() -> Outcome:
     maps = tuple(map_found(made, name, on(grid, RING, DRIFT_TRUTH[name])) for name in ("cx", "cy"))
     return Outcome(
         {"": made},
-        {"": seconds},
         numbers_found(made, exact, {"D": DRIFT_TRUTH["D"]}, {"D": DRIFT_START}),
         maps,
         model_error,
@@ -234,7 +230,7 @@ def wave_speed() -> Outcome:
         )  # fmt: skip
 
     truth = on(grid, walls, SPEED_TRUTH)
-    fits, seconds, maps, determined = {}, {}, [], {}
+    fits, maps, determined = {}, [], {}
     for group, sensors, chosen in (
         ("six sources, sensors on all walls", everywhere, range(6)),
         ("one source, sensors on its wall", left, (3,)),
@@ -249,14 +245,14 @@ def wave_speed() -> Outcome:
         # Neighbours are expected to differ by 0.05; dt is stable for c < 1.9.
         weight = smoothness_weight(seen, 0.05)
         net = network(np.ones(grid.shape), trainable=("c",))
-        fits[group], seconds[group] = timed(
+        fits[group] = fit(
             net, seen, penalty=smoothness("c", weight), noise={"u": sizes["u"]}, tolerance=1e-4,
             bounds={"c": (0.5, 1.8)},
         )  # fmt: skip
         maps.append(map_found(fits[group], "c", truth, group, background=1.0))
         determined[f"determined: {group}"] = fits[group].num_values - fits[group].freedom
     error = error_of_model(network(SPEED_TRUTH), times, full, sizes, everywhere)
-    return Outcome(fits, seconds, (), tuple(maps), error, determined)
+    return Outcome(fits, (), tuple(maps), error, determined)
 
 
 # Burgers: a viscosity from fronts -----------------------------------------------------------------
@@ -273,7 +269,7 @@ def burgers() -> Outcome:
     )  # fmt: skip
     first = sp.sin(TWO_PI * x) + sp.cos(2 * TWO_PI * x) / 2
     run = solver.run(first, until=0.4, every=0.02)
-    fits, seconds, errors = {}, {}, {}
+    fits, errors = {}, {}
     numbers: list[Number] = []
     for space in ("central4", "central2"):
         clean = run.states[:, :, ::4]
@@ -286,14 +282,14 @@ def burgers() -> Outcome:
             )  # fmt: skip
 
         net = network(NU_START, trainable=("nu",))
-        fits[space], seconds[space] = timed(net, data[0], times=run.times, initial="estimated")
+        fits[space] = fit(net, data[0], times=run.times, initial="estimated")
         reference = network(NU_TRUTH, trainable=("nu",))
         errors[space] = error_of_model(reference, run.times, [clean], sizes)
         exact = fit(reference, clean, times=run.times, initial="estimated")
         truth, start = {"nu": NU_TRUTH}, {"nu": NU_START}
         numbers += numbers_found(fits[space], exact, truth, start, space)
     return Outcome(
-        fits, seconds, tuple(numbers), model_error=errors["central4"],
+        fits, tuple(numbers), model_error=errors["central4"],
         remarks={"model error of central2": errors["central2"]},
     )  # fmt: skip
 
@@ -326,13 +322,12 @@ def gray_scott() -> Outcome:
     net = network(SPOTS_START, trainable=tuple(SPOTS_TRUTH))
     seen = Trajectory(run.times, data[0], initial=clean[0])
     positive = dict.fromkeys(SPOTS_TRUTH, (0.0, None))
-    made, seconds = timed(net, seen, noise=sizes, bounds=positive)
+    made = fit(net, seen, noise=sizes, bounds=positive)
     reference = network(SPOTS_TRUTH, trainable=tuple(SPOTS_TRUTH))
     model_error = error_of_model(reference, run.times, [clean], sizes)
     exact = fit(reference, Trajectory(run.times, clean), noise=sizes, bounds=positive)
     return Outcome(
         {"": made},
-        {"": seconds},
         numbers_found(made, exact, SPOTS_TRUTH, SPOTS_START),
         model_error=model_error,
     )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any  # options of networks are of many types
 
 import numpy as np
 import sympy as sp
@@ -15,7 +13,6 @@ import torch
 import pdenet as pn
 from pdenet.network.network import Network
 from pdenet.training.fitting.estimate import Fit
-from pdenet.training.fitting.fit import fit
 from pdenet.training.fitting.trajectories import Trajectory
 
 
@@ -98,7 +95,6 @@ class Outcome:
 
     Attributes:
         fits: by name; a single one is called "".
-        seconds: processor time of each.
         numbers: what was sought and is a number.
         maps: what was sought and is a function of place.
         model_error: root mean square of (network at the truth − data without noise)/noise.
@@ -107,7 +103,6 @@ class Outcome:
     """
 
     fits: Mapping[str, Fit]
-    seconds: Mapping[str, float]
     numbers: tuple[Number, ...]
     maps: tuple[Map, ...] = ()
     model_error: float = math.nan
@@ -144,13 +139,6 @@ def measured(
     spread = sizes.reshape(1, count, *(1,) * (clean[0].ndim - 2))
     noisy = [c + spread * rng.normal(size=c.shape) for c in clean]
     return noisy, dict(zip("uv", map(float, sizes), strict=False))
-
-
-def timed(net: Network, frames: Any, **options: Any) -> tuple[Fit, float]:
-    """Return the fit and its processor time in seconds."""
-    begin = time.process_time()
-    made = fit(net, frames, **options)
-    return made, time.process_time() - begin
 
 
 def numbers_found(

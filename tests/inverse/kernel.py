@@ -25,7 +25,6 @@ from tests.inverse.experiment import (
     measured,
     numbers_found,
     random_state,
-    timed,
     unit_square,
 )
 
@@ -42,7 +41,6 @@ def kernel() -> Outcome:
     parts = [_kernels(name, *SETTINGS[name]) for name in SETTINGS]
     return Outcome(
         {k: v for part in parts for k, v in part.fits.items()},
-        {k: v for part in parts for k, v in part.seconds.items()},
         tuple(number for part in parts for number in part.numbers),
         (),
         parts[0].model_error,
@@ -73,7 +71,7 @@ def _kernels(setting: str, dt: float, square: int) -> Outcome:
         )  # fmt: skip
 
     error = error_of_model(network(KERNEL_TRUTH), times, clean, sizes)
-    fits, seconds, texts = {}, {}, {}
+    fits, texts = {}, {}
     numbers: list[Number] = []
     remarks = {f"{setting}: model error": error}
     for constraint in CONSTRAINTS:
@@ -89,7 +87,7 @@ def _kernels(setting: str, dt: float, square: int) -> Outcome:
                     size = 0.001 if constraint == "free" else 0.3
                     tensor.copy_(torch.from_numpy(rng.normal(0, size, tuple(tensor.shape))))
         noise = {"u": sizes["u"]}
-        fits[group], seconds[group] = timed(net, seen, noise=noise)
+        fits[group] = fit(net, seen, noise=noise)
         # The free kernel is D times the stencil; there D = 1 stays.
         reference = network(1.0 if constraint == "free" else KERNEL_TRUTH, **options)
         if constraint == "free":
@@ -110,7 +108,7 @@ def _kernels(setting: str, dt: float, square: int) -> Outcome:
                 net, unseen[0], exact, round(until / dt)
             )
         texts[group] = str(net.to_equation())
-    return Outcome(fits, seconds, tuple(numbers), (), error, remarks, texts)
+    return Outcome(fits, tuple(numbers), (), error, remarks, texts)
 
 
 def _moments(net: Network, made: Fit, exact: Fit, spacing: float, group: str) -> list[Number]:

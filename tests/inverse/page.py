@@ -14,8 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import pdenet as pn
@@ -23,6 +21,7 @@ from pdenet.training.fitting.estimate import Fit
 from tests.inverse.cases import CASES, product
 from tests.inverse.experiment import Map, Number, Outcome
 from tests.inverse.kernel import CONSTRAINTS, SETTINGS
+from tests.inverse.pictures import speed_picture, velocity_picture
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -81,9 +80,8 @@ Bias
   comes from the noise. With a bias of 2 s.e. an interval of 95 % holds the truth in every second
   experiment only.
 
-Iterations, seconds
-: of the search, and of processor time of the whole fit on one thread of an ordinary machine,
-  standard errors included. Up to eight unknown numbers are sought by least squares
+Iterations
+: of the search. Up to eight unknown numbers are sought by least squares
   (`scipy.optimize.least_squares`), maps by L-BFGS. Standard errors are one simulation for each
   unknown, and for maps and unknown initial states they take half of the time or more.
 
@@ -240,14 +238,13 @@ def _section(name: str, outcome: Outcome) -> str:
         f"| noise | {about.noise} |",
         f"| model error | {outcome.model_error:.2g} of the noise: ≤ {most:.2g} standard errors |",
         "",
-        "| fit | values | iterations | converged | seconds |",
-        "|---|---|---|---|---|",
+        "| fit | values | iterations | converged |",
+        "|---|---|---|---|",
     ]
     for group, made in outcome.fits.items():
-        seconds = outcome.seconds[group]
         lines.append(
             f"| {group or 'all'} | {made.num_values:,} | {made.iterations} | "
-            f"{'yes' if made.converged else 'no'} | {f'{seconds:.0f}' if seconds >= 1 else '< 1'} |"
+            f"{'yes' if made.converged else 'no'} |"
         )
     return "\n".join([*lines, "", *_REMARKS[name](outcome)])
 
@@ -509,43 +506,6 @@ def _matrix(outcome: Outcome, group: str) -> list[str]:
 def _product(made: Fit) -> float:
     a, b = (float(value) for value in made.values.values())
     return a * b
-
-
-# Pictures -----------------------------------------------------------------------------------------
-
-
-def velocity_picture(outcome: Outcome) -> Figure:
-    """Draw both components of the velocity: truth, found, error."""
-    return _maps([(m, m.name) for m in outcome.maps], (-0.3, 0.9), 0.1)
-
-
-def speed_picture(outcome: Outcome) -> Figure:
-    """Draw the map of the speed: truth, found, error, for both experiments."""
-    return _maps([(m, m.group.replace(", ", ",\n")) for m in outcome.maps], (0.7, 1.3), 0.2)
-
-
-def _maps(rows: list[tuple[Map, str]], limits: tuple[float, float], error: float) -> Figure:
-    figure = Figure(figsize=(7.0, 2.1 * len(rows) + 0.3), layout="constrained", dpi=90)
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), 3, squeeze=False)
-    for number, (line, (field, label)) in enumerate(zip(axes, rows, strict=True)):
-        for place, (values, title) in zip(
-            line,
-            ((field.truth, "truth"), (field.found, "found"), (field.found - field.truth, "error")),
-            strict=True,
-        ):
-            span = (-error, error) if title == "error" else limits
-            image = place.imshow(
-                values, origin="lower", extent=(0, 1, 0, 1), vmin=span[0], vmax=span[1],
-                cmap="RdBu_r" if title == "error" else "viridis",
-            )  # fmt: skip
-            place.set(xticks=(0, 1), yticks=(0, 1))
-            if number == 0:
-                place.set_title(title, fontsize=10)
-            if title != "truth":
-                figure.colorbar(image, ax=place, shrink=0.9)
-        line[0].set_ylabel(label, fontsize=9)
-    return figure
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ HARD: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("size", "kills", "epochs"),
     [
-        (2, 3, 3),
+        (2, 2, 2),
         pytest.param(1, 10, 8, marks=pytest.mark.deep),
         pytest.param(2, 10, 8, marks=pytest.mark.deep),
     ],

@@ -55,29 +55,29 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_learns_and_writes_what_it_did(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = run(tmp_path, model="plain", epochs=12, batch_size=64, tensorboard=True, log_interval=5)
+    made = run(tmp_path, model="plain", epochs=8, batch_size=64, tensorboard=True, log_interval=5)
     # A linear classifier has about 95 %, chance 10 %.
     assert made.best_top1 > 90
     assert made.stopped is None
     assert made.folder == tmp_path / "run"
     with (made.folder / "summary.csv").open(newline="") as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    assert len(rows) == len(made.history) == 12
+    assert len(rows) == len(made.history) == 8
     for row, told in zip(rows, made.history, strict=True):
         assert row == {k: pytest.approx(v, rel=1e-8) for k, v in told.items()}  # nine digits
     assert made.best_top1 == max(row["val_top1"] for row in made.history)
     assert all(row["val_top1"] <= row["val_top5"] <= 100 for row in rows)
     settled = tomllib.loads((made.folder / "args.toml").read_text())
-    assert settled["epochs"] == 12
+    assert settled["epochs"] == 8
     assert list((made.folder / "tensorboard").iterdir())
     shown = capsys.readouterr().out.splitlines()
     # Into a pipe: a line an epoch, and no bar.
-    assert sum(line.startswith("epoch ") for line in shown) == 12
+    assert sum(line.startswith("epoch ") for line in shown) == 8
     assert any(str(made.folder) in line for line in shown)
 
 
 def test_the_numbers_of_validation_are_those_of_the_saved_model(tmp_path: Path) -> None:
-    made = run(tmp_path, epochs=3)
+    made = run(tmp_path, epochs=2)
     for kind in ("last", "best"):
         saved: Any = Checkpoints(made.folder).load(kind)
         model = small_model()
@@ -203,7 +203,7 @@ def test_a_run_that_blows_up_for_ever_ends_with_a_report(tmp_path: Path) -> None
 
 
 def test_the_average_is_judged_and_kept(tmp_path: Path) -> None:
-    made = run(tmp_path, model_ema=True, model_ema_decay=0.5, epochs=3, lr=0.5)
+    made = run(tmp_path, model_ema=True, model_ema_decay=0.5, epochs=2, lr=0.5)
     best = content(tmp_path, "best")
     assert best["state"]["top1"] == made.best_top1 == max(r["ema_top1"] for r in made.history)
     last = content(tmp_path)
@@ -403,7 +403,7 @@ def test_channels_last_and_compilation_change_no_more_than_rounding(tmp_path: Pa
 
 
 def test_the_monitor_draws(tmp_path: Path) -> None:
-    made = run(tmp_path, epochs=2, monitor_every=2)
+    made = run(tmp_path, epochs=1, monitor_every=2)
     assert (made.folder / "monitor.png").stat().st_size > 1000
 
 
@@ -412,7 +412,7 @@ def test_the_monitor_draws(tmp_path: Path) -> None:
 )
 def test_a_penalty_makes_what_it_measures_smaller(name: str, tmp_path: Path) -> None:
     def measured(weight: float) -> float:
-        options = small_options(tmp_path / str(weight), **{name: weight}, epochs=3, lr=0.05)
+        options = small_options(tmp_path / str(weight), **{name: weight}, epochs=1, lr=0.05)
         torch.manual_seed(0)
         layout = Layout((6, 8), (2, 2))
         model = Classifier(pn.catalogue["eq3"], 10, in_channels=1, layout=layout)
