@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import pdenet as pn
+from pdenet import symmetry
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,7 +58,7 @@ def test_the_api_page_lists_every_public_name() -> None:
     listed = {
         name for line in page.splitlines() if (name := line.strip()).replace(".", "").isidentifier()
     }
-    missing = {*pn.__all__, *pn.symmetry.__all__} - listed - {"PdenetError"}
+    missing = {*pn.__all__, *symmetry.__all__} - listed - {"PdenetError"}
     # Errors and warnings are one page together.
     assert {name for name in missing if not name.endswith(("Error", "Warning"))} == set()
     assert "errors" in listed

@@ -30,6 +30,7 @@ class Arrays(Protocol):
     """The operations in which NumPy and torch differ."""
 
     functions: FunctionTable
+    dtype: Any
 
     def asarray(self, value: Any) -> Array:
         """Return a number array in the back end's dtype and on its device."""

@@ -17,6 +17,9 @@ import numpy.typing as npt
 from numpy.polynomial import Polynomial
 from numpy.polynomial.polynomial import polyval
 
+from pdenet.discrete import stepping
+from pdenet.discrete.arrays import Array
+from pdenet.discrete.stepping import Groups, Motion
 from pdenet.errors import SchemeError, suggest
 
 #: Exact coefficients of a polynomial, the constant first.
@@ -75,6 +78,18 @@ class RungeKutta:
     def stages(self) -> int:
         """How often one step evaluates the right-hand side."""
         return len(self.b)
+
+    def step(self, motion: Motion, groups: Groups, state: Array, t: float, dt: float) -> Array:
+        """Return the state one step later, with prescribed nodes set at every stage.
+
+        Args:
+            motion: what is stepped.
+            groups: the names of the positions and of the velocities, for splitting methods.
+            state: the state, which is not changed.
+            t: the time of the state.
+            dt: the time step.
+        """
+        return stepping.runge_kutta(motion, self.a, self.b, self.c, state, t, dt)
 
     @property
     def stage_times(self) -> tuple[Fraction, ...]:
@@ -154,6 +169,11 @@ class Splitting:
     def stages(self) -> int:
         """How many substeps one step has."""
         return len(self.substeps)
+
+    def step(self, motion: Motion, groups: Groups, state: Array, t: float, dt: float) -> Array:
+        """Return the state one step later; see `RungeKutta.step`."""
+        times = self.stage_times
+        return stepping.by_turns(motion, self.substeps, times, groups, state, t, dt)
 
     @property
     def stage_times(self) -> tuple[Fraction, ...]:

@@ -1,13 +1,12 @@
-"""Stepping: one time step, by the tableau of its stepper. Whatever moves a state walks it here."""
+"""Stepping: the two walks through a time step, which whatever moves a state takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from pdenet.discrete.arrays import Array
-from pdenet.discrete.steppers import RungeKutta, Splitting, Stepper
 
 
 class Motion(Protocol):
@@ -45,30 +44,19 @@ class Motion(Protocol):
         """
 
 
-def step(
+Groups: TypeAlias = tuple[frozenset[str], frozenset[str]]
+"""The names of the positions and of the velocities."""
+
+
+def runge_kutta(
     motion: Motion,
-    stepper: Stepper,
-    groups: tuple[frozenset[str], frozenset[str]],
+    a: Sequence[Sequence[Fraction]],
+    b: Sequence[Fraction],
+    c: Sequence[Fraction],
     state: Array,
     t: float,
     dt: float,
 ) -> Array:
-    """Return the state one step later, with prescribed nodes set at every stage.
-
-    Args:
-        motion: the model.
-        stepper: how it is stepped.
-        groups: the names of the positions and of the velocities, for splitting methods.
-        state: the state, which is not changed.
-        t: the time of the state.
-        dt: the time step.
-    """
-    if isinstance(stepper, RungeKutta):
-        return _runge_kutta(motion, stepper, state, t, dt)
-    return _by_turns(motion, stepper, groups, state, t, dt)
-
-
-def _runge_kutta(motion: Motion, stepper: RungeKutta, state: Array, t: float, dt: float) -> Array:
     """Take the stages k_i = f(t + c_i dt, u + dt Σ_j a_ij k_j), and add dt Σ b_i k_i.
 
     At a stage the prescribed nodes are what the stage makes of u' = ∂g/∂t, which is
@@ -76,9 +64,9 @@ def _runge_kutta(motion: Motion, stepper: RungeKutta, state: Array, t: float, dt
     neighbours, which carry the stage's own error of O(dt²), and second differences would see a kink
     of O(dt²/h²): Carpenter, Gottlieb, Abarbanel & Don (1995), SIAM J. Sci. Comput. 16:1241.
     """
-    times = [t + float(fraction) * dt for fraction in stepper.c]
+    times = [t + float(fraction) * dt for fraction in c]
     slopes: list[Mapping[str, Array]] = []
-    for row, time in zip(stepper.a, times, strict=True):
+    for row, time in zip(a, times, strict=True):
         at_stage = state
         if any(row):
             lengths = [float(weight) * dt for weight in row]
@@ -86,20 +74,21 @@ def _runge_kutta(motion: Motion, stepper: RungeKutta, state: Array, t: float, dt
             past = tuple(zip(lengths, times, strict=False))  # the stages before this one
             at_stage = motion.impose(at_stage, time, start=t, slopes=past)
         slopes.append(motion.rates(at_stage, time, dt))
-    return motion.impose(motion.moved(state, slopes, stepper.b, dt), t + dt)
+    return motion.impose(motion.moved(state, slopes, b, dt), t + dt)
 
 
-def _by_turns(
+def by_turns(
     motion: Motion,
-    stepper: Splitting,
-    groups: tuple[frozenset[str], frozenset[str]],
+    substeps: Sequence[tuple[int, Fraction]],
+    times: Sequence[Fraction],
+    groups: Groups,
     state: Array,
     t: float,
     dt: float,
 ) -> Array:
     """Advance positions and velocities by turns, each by θ dt with the other's latest values."""
     reached = [0.0, 0.0]
-    for (group, fraction), read in zip(stepper.substeps, stepper.stage_times, strict=True):
+    for (group, fraction), read in zip(substeps, times, strict=True):
         slopes = motion.rates(state, t + float(read) * dt, dt, only=groups[group])
         reached[group] += float(fraction)
         state = motion.moved(state, [slopes], [fraction], dt)

@@ -16,7 +16,6 @@ from torch.utils.checkpoint import checkpoint
 from pdenet.backends.devices import torch_device
 from pdenet.checks import check_choice, check_count, check_dtype
 from pdenet.discrete import stability as stable
-from pdenet.discrete import stepping
 from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.bounds import Bound
 from pdenet.discrete.grid import Grid
@@ -195,9 +194,7 @@ class Network(nn.Module):
 
         def stretch(state: torch.Tensor, first: int, last: int) -> torch.Tensor:
             for k in range(first, last):
-                state = stepping.step(
-                    motion, self.stepper, self._groups, state, t + k * self.dt, self.dt
-                )
+                state = self.stepper.step(motion, self._groups, state, t + k * self.dt, self.dt)
             return state
 
         if every is None and cut is None:

@@ -10,12 +10,13 @@ from typing import Any  # a progress bar of any kind, or None
 
 import numpy as np
 
+from pdenet.backends.named import dtype_of
 from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete import stability as stable
-from pdenet.discrete.arrays import Array, Arrays
+from pdenet.discrete.arrays import Array
 from pdenet.discrete.bounds import Bound
 from pdenet.discrete.grid import Grid
-from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.program import Program
 from pdenet.equation.values import Values, as_numpy, is_tensor
 from pdenet.errors import (
     BlowUpError,
@@ -26,7 +27,6 @@ from pdenet.errors import (
     StabilityWarning,
 )
 from pdenet.simulate.initial import read_initial
-from pdenet.simulate.program import Program
 from pdenet.simulate.times import check_interval, num_steps
 
 CHECK_EVERY = 8
@@ -37,10 +37,7 @@ class Integrator:
     """Steps a scheme through time.
 
     Args:
-        scheme: the scheme.
-        values: the values of its parameters.
-        arrays: the back end.
-        dtype: the dtype of states, as NumPy names it.
+        program: what moves a state; it knows the scheme, its values and the back end.
         dt: the time step, or None for the automatic one.
         mode: "refuse", "warn" or "ignore" for unstable combinations.
         stability: the analysis of the scheme, where it has been made.
@@ -51,27 +48,24 @@ class Integrator:
 
     def __init__(
         self,
-        scheme: Scheme,
-        values: Values,
-        arrays: Arrays,
-        dtype: np.dtype[Any],
+        program: Program,
         dt: float | None,
         mode: str,
         stability: stable.Stability | None = None,
     ) -> None:
         if stability is not None:
             self.stability = stability
-        self.scheme = scheme
-        self.values = values
-        self.arrays = arrays
-        self.dtype = dtype
+        self.program = program
+        self.scheme = program.scheme
+        self.values = program.values
+        self.arrays = program.arrays
+        self.dtype = dtype_of(program.arrays)
         self.dt_given = dt
         self.mode = mode
         self._warned = False  # a run warns once, not at every step
-        self.components = values.components
-        self.is_torch = not isinstance(arrays, NumpyArrays)
+        self.components = self.values.components
+        self.is_torch = not isinstance(self.arrays, NumpyArrays)
         self.dt = dt if self.adapts else self.settled_dt(None, 0.0)
-        self.program = Program(scheme, values, arrays)
 
     @cached_property
     def stability(self) -> stable.Stability:

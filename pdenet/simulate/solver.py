@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any  # values and states are NumPy's or torch'
 
 import numpy as np
 
-from pdenet.backends.numpy_arrays import NumpyArrays
-from pdenet.checks import check_choice, check_dtype
-from pdenet.discrete.arrays import Array, Arrays
+from pdenet.backends.named import arrays_named, dtype_of
+from pdenet.discrete.arrays import Array
 from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.grid import Grid
+from pdenet.discrete.program import Program
 from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.setup import bound_values, check_dt, check_kinds, settled_scheme
 from pdenet.discrete.stability import Bound
@@ -25,8 +25,6 @@ from pdenet.simulate.running import Origin
 
 if TYPE_CHECKING:
     from pdenet.simulate.result import Result
-
-BACKENDS = ("numpy", "torch")
 
 
 class Solver:
@@ -87,16 +85,15 @@ class Solver:
         self.grid = grid
         self.boundary = boundary
         self.backend = backend
-        arrays, numpy_dtype = _arrays(backend, dtype, device)
+        arrays = arrays_named(backend, dtype, device)
         bound = bound_values(pde.system, grid, boundary, values)
         # Before anything of the grid's size is made: the state, its copy and two stages.
-        check_memory(bound, grid, numpy_dtype, 4, "a run")
+        check_memory(bound, grid, dtype_of(arrays), 4, "a run")
         if backend == "numpy":
             _refuse_gradients(bound)
         scheme, analysis = settled_scheme(bound, grid, boundary, space, stepper, stability)
-        self.integrator = Integrator(
-            scheme, bound, arrays, numpy_dtype, check_dt(dt), stability, analysis
-        )
+        program = Program(scheme, bound, arrays)
+        self.integrator = Integrator(program, check_dt(dt), stability, analysis)
 
     @property
     def scheme(self) -> Scheme:
@@ -245,29 +242,12 @@ class Solver:
         )
 
 
-def _arrays(backend: str, dtype: str, device: str) -> tuple[Arrays, np.dtype[Any]]:
-    name = check_dtype(dtype, BackendError)
-    check_choice("backend", backend, BACKENDS, BackendError)
-    if backend == "numpy":
-        if str(device) != "cpu":
-            raise BackendError(
-                f"the NumPy back end computes on the CPU; got device {device!r}; "
-                'use backend="torch"'
-            )
-        return NumpyArrays(np.dtype(name)), np.dtype(name)
-    import torch
-
-    from pdenet.backends.devices import torch_device
-    from pdenet.backends.torch_arrays import TorchArrays
-
-    place = torch_device(device, BackendError)
-    return TorchArrays(getattr(torch, name), place), np.dtype(name)
-
-
 def _refuse_gradients(values: Values) -> None:
-    for name, value in {**values.numbers, **values.tensors}.items():
+    given = [(repr(name), v) for name, v in (*values.numbers.items(), *values.tensors.items())]
+    given += [(f"a boundary value of {name!r}", v) for (name, _, _), v in values.walls.items()]
+    for what, value in given:
         if is_tensor(value) and value.requires_grad:
             raise BackendError(
                 f"the NumPy back end tracks no gradients; got a tensor with requires_grad for "
-                f'{name!r}; use backend="torch", or detach it'
+                f'{what}; use backend="torch", or detach it'
             )

@@ -16,6 +16,7 @@ from pdenet.discrete.fluxes import CENTRAL, FaceRule, divergence
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.linearise import linearise
 from pdenet.discrete.lowering import lower
+from pdenet.discrete.program import Program
 from pdenet.discrete.scheme import Scheme, discretise
 from pdenet.discrete.stencils import Stencil, apply
 from pdenet.discrete.steppers import stepper
@@ -23,7 +24,6 @@ from pdenet.discrete.terms import FluxTerm
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import D, coordinates
 from pdenet.equation.values import bind
-from pdenet.simulate.program import Program
 
 POINTS = 12
 GRID = Grid(x=(0, 3, POINTS), y=(0, 2, POINTS))

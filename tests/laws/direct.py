@@ -11,10 +11,10 @@ from typing import Any  # values of parameters
 
 import numpy as np
 
-from pdenet.backends.numpy_arrays import NumpyArrays
-from pdenet.discrete.arrays import Arrays
+from pdenet.backends.named import arrays_named
 from pdenet.discrete.boundary import Boundary, Robin
 from pdenet.discrete.grid import Grid
+from pdenet.discrete.program import Program
 from pdenet.discrete.scheme import discretise
 from pdenet.discrete.setup import bound_values
 from pdenet.discrete.steppers import stepper as stepper_named
@@ -38,14 +38,7 @@ def integrator(
     """What `pde.to_solver(…, stability="ignore")` steps with."""
     bound = bound_values(pde.system, grid, boundary, values)
     scheme = discretise(bound.system, grid, boundary, space, stepper_named(stepper))
-    arrays: Arrays = NumpyArrays(np.dtype(dtype))
-    if backend == "torch":
-        import torch
-
-        from pdenet.backends.torch_arrays import TorchArrays
-
-        arrays = TorchArrays(getattr(torch, dtype), torch.device("cpu"))
-    return Integrator(scheme, bound, arrays, np.dtype(dtype), dt, "ignore")
+    return Integrator(Program(scheme, bound, arrays_named(backend, dtype, "cpu")), dt, "ignore")
 
 
 def stable_dt(problem: Problem, grid: Grid, boundary: Boundary, order: int) -> float:

@@ -13,6 +13,7 @@ import pdenet as pn
 from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.domain import Domain
 from pdenet.discrete.environment import check_prefactors
+from pdenet.discrete.program import Program
 from pdenet.discrete.scheme import discretise
 from pdenet.discrete.setup import bound_values
 from pdenet.discrete.spaces import ACCURACY
@@ -314,9 +315,9 @@ def integrator(
     values = bound_values(solution.pde.system, grid, boundary, solution.values)
     scheme = discretise(values.system, grid, boundary, cell.space, STEPPERS[cell.stepper])
     check_prefactors(scheme, values)
-    float64 = np.dtype(np.float64)
     # The bound is asked for once a cell, on the coarsest grid; asking at every step of every
     # nonlinear run would take longer than the runs.
-    made = Integrator(scheme, values, NumpyArrays(float64), float64, dt, "ignore")
+    program = Program(scheme, values, NumpyArrays(np.dtype(np.float64)))
+    made = Integrator(program, dt, "ignore")
     expressions = [e for name in scheme.system.field_names for e in solution.exact[name]]
     return made, on_grid(expressions, grid, boundary, 0.0)

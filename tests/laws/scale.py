@@ -13,10 +13,10 @@ import numpy as np
 
 from pdenet.backends.numpy_arrays import NumpyArrays
 from pdenet.discrete.closure import Rule, Wrap
+from pdenet.discrete.program import Program, _Moment
 from pdenet.discrete.terms import FluxTerm, SchemeProduct, SchemeTerm, StencilUse
 from pdenet.equation.system import FREE_INDEX
 from pdenet.simulate.integrator import Integrator
-from pdenet.simulate.program import Program, _Moment
 
 
 def step_scale(solver: Integrator, state: np.ndarray, t: float, dt: float) -> float:

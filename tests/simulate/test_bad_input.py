@@ -224,7 +224,7 @@ def test_text_is_never_evaluated(tmp_path: Path) -> None:
 
 
 def test_refusals_come_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pdenet.simulate.program import Program
+    from pdenet.discrete.program import Program
 
     def never(*arguments: object) -> None:
         raise AssertionError("a step was taken")

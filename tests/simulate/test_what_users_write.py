@@ -105,3 +105,17 @@ def test_numpy_refuses_to_drop_a_gradient() -> None:
     with pytest.raises(BackendError, match="requires_grad"):
         heat.to_solver(GRID, RING, values={"D": diffusivity})
     heat.to_solver(GRID, RING, values={"D": diffusivity.detach()})
+
+
+def test_a_wall_that_tracks_gradients_needs_the_torch_back_end() -> None:
+    """NumPy would drop them, and a fit of the wall's value would stand still."""
+    value = torch.tensor(1.0, requires_grad=True)
+    pde = pn.catalogue.build("heat", dimension=1)
+    walls = pn.Boundary(x=(pn.Dirichlet(value), pn.Neumann(0)))
+    grid = pn.Grid(x=(0, 1, 9))
+    with pytest.raises(BackendError, match="requires_grad for a boundary value of 'u'"):
+        pde.to_solver(grid, walls, values={"D": 1})
+    made = pde.to_solver(grid, walls, values={"D": 1}, backend="torch")
+    made.step(torch.zeros(1, 9, dtype=torch.float64)).sum().backward()
+    assert value.grad is not None
+    assert float(value.grad) > 0

@@ -11,7 +11,6 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from pdenet.checks import check_choice, check_count
-from pdenet.discrete import stepping
 from pdenet.discrete.steppers import STEPPERS, RungeKutta
 from pdenet.errors import NetworkError
 from pdenet.network.convnet.block import PDEBlock
@@ -179,7 +178,7 @@ class Stage(nn.Module):
             return u + rate if previous is None else previous + 2.0 * rate
         nobody = frozenset[str]()
         motion = _Motion(block)
-        return stepping.step(motion, STEPPERS[self.stepper], (nobody, nobody), u, 0.0, 1.0)
+        return STEPPERS[self.stepper].step(motion, (nobody, nobody), u, 0.0, 1.0)
 
 
 class _Unmoved:

@@ -17,6 +17,7 @@ import sympy as sp
 
 from pdenet.discrete.boundary import Boundary, Dirichlet, Neumann, Periodic, Robin
 from pdenet.discrete.grid import Grid
+from pdenet.discrete.program import Program
 from pdenet.discrete.scheme import Scheme, discretise
 from pdenet.equation.functions import evaluate, symbol_names
 from pdenet.equation.values import Values, as_numpy
@@ -166,9 +167,8 @@ class Run:
             self.scheme.space,
             self.scheme.stepper,
         )
-        made = Integrator(
-            scheme, values, self.integrator.arrays, self.integrator.dtype, time * self.dt, "ignore"
-        )
+        program = Program(scheme, values, self.integrator.arrays)
+        made = Integrator(program, time * self.dt, "ignore")
         return Run(made, self.boundary, time * self.start, time * self.until)
 
 
@@ -189,14 +189,7 @@ def fixed_run(
             f"a proof runs for a positive time; got until = {until - start:g}; leave it out, or "
             f"give a few steps of {dt:.3g}"
         )
-    made = Integrator(
-        solver.scheme,
-        solver.values,
-        solver.integrator.arrays,
-        solver.integrator.dtype,
-        dt,
-        "ignore",
-    )
+    made = Integrator(solver.integrator.program, dt, "ignore")
     return Run(made, solver.boundary, start, until)
 
 

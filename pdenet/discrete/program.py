@@ -14,7 +14,7 @@ import numpy as np
 import opt_einsum
 import sympy as sp
 
-from pdenet.discrete import environment, fluxes, stepping
+from pdenet.discrete import environment, fluxes
 from pdenet.discrete.arrays import Array, Arrays
 from pdenet.discrete.scheme import Scheme
 from pdenet.discrete.sides import Walls
@@ -65,7 +65,7 @@ class Program:
 
     def step(self, state: Array, t: float, dt: float) -> Array:
         """Return the state one step later; Dirichlet nodes are set at every stage."""
-        return stepping.step(self, self.scheme.stepper, self._turns, state, t, dt)
+        return self.scheme.stepper.step(self, self._turns, state, t, dt)
 
     def moved(
         self,
