@@ -61,8 +61,12 @@ def depth_variation(model: nn.Module) -> torch.Tensor:
     for stage in stages:
         blocks = [block for block in stage.blocks if isinstance(block, PDEBlock)]
         for one, two in itertools.pairwise(blocks):
-            if one.keeps_shape and two.keeps_shape:
-                total = total + _variation(_weights(one), _weights(two))
+            if not (one.keeps_shape and two.keeps_shape):
+                continue
+            mine, theirs = _weights(one), _weights(two)
+            # Of one whose unit rows are left out parameters have fewer rows.
+            if [p.shape for p in mine.values()] == [p.shape for p in theirs.values()]:
+                total = total + _variation(mine, theirs)
     return total
 
 

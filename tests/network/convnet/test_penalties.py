@@ -19,6 +19,7 @@ from pdenet.network.convnet.penalties import (
 )
 from pdenet.network.convnet.relaxation import Relaxation
 from pdenet.network.convnet.stage import Stage
+from pdenet.network.convnet.unit_rows import UnitRows, leave_out
 from tests.network.convnet.redraw import redraw
 
 N = 4
@@ -280,3 +281,13 @@ def test_bad_input_is_refused_by_name() -> None:
         hyperbolicity(block("eq3"), symmetrizer="learned")
     with pytest.raises(NetworkError, match=r"states have the shape \(count, 4\)"):
         hyperbolicity(block("eq3"), states={4: torch.zeros(3, 5)})
+
+
+@torch.no_grad()
+def test_a_block_that_does_without_its_unit_rows_is_in_no_pair() -> None:
+    model = pn.create_model("eq7_nows_x6_small", layout=pn.Layout((8,), (3,)))
+    leave_out(model, [UnitRows(1, 1, "C", tuple(range(8)))])
+    found = float(depth_variation(model))
+    (stage,) = (s for s in model.stages if isinstance(s, Stage))
+    del stage.blocks[0]
+    assert found == float(depth_variation(model)) > 1
