@@ -211,8 +211,8 @@ class Stability:
             walls = walls[np.abs(walls) > _SHORT * np.abs(walls).max(initial=0.0)]
             walls = np.where(np.abs(walls.real) <= noise, 1j * walls.imag, walls)
             walls.real = np.minimum(walls.real, allowed)
-        self.largest = frozen.largest
         dt, wave, node = frozen.step(allowed)
+        self.largest = frozen.largest
         reason = describe_wave(wave, self.scheme.domain.axes, self.scheme.domain.spacing)
         if self._varies:
             reason += f" at {self._node(int(frozen.place[node]))}"
