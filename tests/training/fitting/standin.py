@@ -32,6 +32,9 @@ class StandIn(nn.Module):
         dtype: of everything.
     """
 
+    x: torch.Tensor
+    per_area: torch.Tensor
+
     def __init__(
         self,
         rate: Rate,
@@ -49,7 +52,8 @@ class StandIn(nn.Module):
         self.grid = Grid(x=(0, 1, num_points))
         self.boundary = RING
         self.dtype = dtype
-        self.x = torch.from_numpy(self.grid.nodes(RING)[0]).to(dtype)
+        self.register_buffer("x", torch.from_numpy(self.grid.nodes(RING)[0]).to(dtype))
+        self.register_buffer("per_area", torch.tensor(float(num_points) ** 2, dtype=dtype))
         self.named = nn.ParameterDict(
             {n: nn.Parameter(torch.tensor(v, dtype=dtype)) for n, v in values.items()}
         )
@@ -65,8 +69,8 @@ class StandIn(nn.Module):
         return self.named[name]
 
     def laplacian(self, u: torch.Tensor) -> torch.Tensor:
-        h = 1.0 / self.grid.points[0]
-        return (u.roll(1, -1) - 2 * u + u.roll(-1, -1)) / h**2
+        # No plain numbers: torch takes milliseconds to see that one does not move; see `Rollout`.
+        return ((u.roll(1, -1) - u) + (u.roll(-1, -1) - u)) * self.per_area
 
     def advance(
         self,
@@ -81,7 +85,8 @@ class StandIn(nn.Module):
 
         def stretch(state: torch.Tensor, first: int, last: int) -> torch.Tensor:
             for k in range(first, last):
-                state = state + self.dt * self.rate(self, state, t + k * self.dt)
+                rate = self.rate(self, state, t + k * self.dt)
+                state = torch.add(state, rate, alpha=self.dt)
             return state
 
         every = checkpoint_every or truncate_every or steps
