@@ -328,17 +328,17 @@ def test_checkpoints_at_the_square_root_of_the_steps_make_memory_grow_like_it() 
     Both have a part that does not grow, so that they stay below 4 and 2; a state beside a step's
     graph, which is 20 states and more, keeps the second from exceeding 2.
     """
-    plain = peak(64, None) / peak(16, None)
-    rooted = peak(64, 8) / peak(16, 4)
+    plain = peak(36, None) / peak(9, None)
+    rooted = peak(36, 6) / peak(9, 3)
     assert 3.5 < plain <= 4, plain
     assert 1.5 < rooted <= 2, rooted
-    assert peak(64, 8) < peak(64, None) / 5
+    assert peak(36, 6) < peak(36, None) / 5
 
 
 def test_with_segments_of_one_length_each_further_step_costs_less_than_a_state() -> None:
-    """A segment of 4 keeps one state in four steps; a plain roll-out keeps a step's whole graph."""
+    """A segment of 3 keeps one state in three steps; a plain roll-out keeps the graphs of all."""
     state = 2 * 64 * 64 * 4
-    plain = (peak(48, None) - peak(16, None)) / 32
-    segmented = (peak(48, 4) - peak(16, 4)) / 32
+    plain = (peak(36, None) - peak(9, None)) / 27
+    segmented = (peak(36, 3) - peak(9, 3)) / 27
     assert segmented <= state / 2, segmented / state
     assert plain > 10 * state, plain / state
