@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from pdenet.training.data.bundled import digits
 
 import pdenet as pn
 from pdenet.symmetry.network.pareto import Pareto, pareto
 from pdenet.symmetry.network.sparsify import sparsify
-from pdenet.training.data.bundled import digits
 from pdenet.training.loop.options import settle
 from pdenet.training.loop.train import train
 

@@ -33,7 +33,7 @@ class Wrap:
 class Rule:
     """The ghost nodes at one end of one axis, and whether the end nodes are prescribed.
 
-    It does not hold g: values are bound where the rule is carried out, see `sides`.
+    It does not hold g: values are bound where the rule is carried out, see `walls`.
 
     Attributes:
         ghosts: for k = 1, 2, …: pairs (m, weight) of inner nodes.

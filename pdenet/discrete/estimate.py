@@ -37,7 +37,7 @@ from pdenet.discrete.spectrum import Group, describe_wave, half_torus, lowest, s
 from pdenet.discrete.stencils import apply
 from pdenet.discrete.steppers import RungeKutta
 from pdenet.discrete.terms import StencilUse
-from pdenet.discrete.walls import wall_factors
+from pdenet.discrete.wall_modes import wall_factors
 from pdenet.equation.functions import evaluate
 from pdenet.equation.system import ARGUMENT, FREE_INDEX
 from pdenet.equation.values import Values

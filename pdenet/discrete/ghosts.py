@@ -4,7 +4,7 @@ Axes are padded in coordinate order, x first; a later axis sees the ghost nodes 
 so that corners combine both rules and mixed derivatives keep their second order there.
 
 A side is a pair (axis, end). Boundary values are given, as numbers or arrays that broadcast over a
-side; `sides` evaluates them. What touches a field is slicing and arithmetic that depends on no
+side; `walls` evaluates them. What touches a field is slicing and arithmetic that depends on no
 number in it, so that it can be traced.
 """
 

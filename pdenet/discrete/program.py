@@ -17,9 +17,9 @@ import sympy as sp
 from pdenet.discrete import environment, fluxes
 from pdenet.discrete.arrays import Array, Arrays
 from pdenet.discrete.scheme import Scheme
-from pdenet.discrete.sides import Walls
 from pdenet.discrete.stencils import Stencil, apply, identity
 from pdenet.discrete.terms import DT, FluxTerm, SchemeProduct, SchemeTerm, summation_groups
+from pdenet.discrete.walls import Walls
 from pdenet.equation.functions import compile_expression, plain, symbol_names
 from pdenet.equation.symbols import TIME, canonical_symbol
 from pdenet.equation.system import FREE_INDEX, CoefficientUse, FieldInfo

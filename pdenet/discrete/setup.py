@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any  # values= takes numbers, arrays, tensors, expressions
 
 from pdenet.checks import check_choice, is_number
-from pdenet.discrete import stability as stable
+from pdenet.discrete import choosing
 from pdenet.discrete.boundary import Boundary, boundary_parameters, resolve, values_at
-from pdenet.discrete.bounds import Stability
 from pdenet.discrete.environment import check_prefactors
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.stability import Stability
 from pdenet.equation.system import System
 from pdenet.equation.values import Values, bind
 from pdenet.errors import BoundaryError, GridError, StabilityError, TimeError
@@ -78,10 +78,10 @@ def settled_scheme(
     Raises:
         PdenetError: a subclass says what is wrong with the equation on this grid.
     """
-    scheme, stability = stable.choose(values.system, values, grid, boundary, space, stepper, mode)
+    scheme, stability = choosing.choose(values.system, values, grid, boundary, space, stepper, mode)
     if stability is None and mode == "ignore":
         check_prefactors(scheme, values)
     elif stability is None:
         stability = Stability(scheme, values)
-    stable.check_inflow(scheme, values, mode)
+    choosing.check_inflow(scheme, values, mode)
     return scheme, stability

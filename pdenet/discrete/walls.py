@@ -1,366 +1,261 @@
-"""What walls do to the spectrum of a scheme: normal modes next to a closure (Godunov–Ryabenkii).
+"""Walls: the sides of a box. What is prescribed there, evaluated when it is needed.
 
-A scheme next to a wall is frozen, coefficients and all, and continued to a half line. A mode that
-decays away from the wall, u_m = κ^m with |κ| < 1, may be an eigenvector there although no wave of
-the interior has its eigenvalue. Where stencils reach one node, the ghost node alone decides: the
-mode must satisfy u₋₁ = Σ w_m u_m, hence 1 = Σ w_m κ^{m+1}. For Robin, u₋₁ = u₁ − 2α u₀ with
-α = h a/b, this gives κ + 1/κ = −2√(1 + α²) and the eigenvalue −2(1 + √(1 + α²)) D/h².
-
-Wider stencils and systems are put on a short grid between both walls and diagonalised, with waves
-along the wall. A growth rate that stays when the spacing is halved is the equation's own (Robin
-with a/b < 0); one that rises with 1/h is an instability of the closure.
-
-With frozen coefficients a `Free` end through which waves come in is found only where another wall
-reflects them. Waves that turn round inside, as in a rotation between free ends, are not seen.
+The arithmetic on fields is that of `ghosts`; here are the values: which expression, at which time
+and nodes, computed once where they do not change.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any  # boundary values are numbers, arrays or tensors
 
 import numpy as np
+import sympy as sp
 
-from pdenet.discrete.boundary import Dirichlet, Neumann, Periodic, Robin, ZeroPadding
-from pdenet.discrete.closure import Rule, closure
+from pdenet.discrete import ghosts
+from pdenet.discrete.arrays import Array, Arrays
+from pdenet.discrete.boundary import ENDS
+from pdenet.discrete.closure import Rule
+from pdenet.discrete.domain import HIGH, LOW
+from pdenet.discrete.ghosts import Side
 from pdenet.discrete.scheme import Scheme
-from pdenet.discrete.spectrum import Group, eigenvalues
-from pdenet.equation.values import Values
-
-Pair: TypeAlias = tuple[Rule, Rule]
-"""What is said at the low and the high end of an axis."""
-
-# Nodes between the walls for wide stencils and for systems; modes decay over a few of them.
-NUM_NODES = 32
-# Waves along the wall.
-_TANGENTIAL = {1: 1, 2: 9, 3: 4}
-
-# Half-line modes are roots of a polynomial; matrices between walls are not normal, and eigenvalues
-# of polynomials that Free() leaves alone, of multiplicity 3 or 4, are good to a root of eps.
-_EXACT, _ROUNDING = 1e-12, 2e-4
+from pdenet.equation.functions import compile_expression, symbol_names
+from pdenet.equation.symbols import TIME, canonical_symbol
+from pdenet.equation.values import Values, as_numpy, is_tensor
+from pdenet.errors import BoundaryError, BoundaryWarning
 
 
-def have_modes(scheme: Scheme, groups: Sequence[Group], coefficients: np.ndarray) -> bool:
-    """Tell whether walls may add eigenvalues beyond those of the waves.
-
-    They do not where reflections continue the solution beyond the wall as a wave that the stencils
-    cannot tell from others: Dirichlet, Neumann and zero padding with derivatives of even order.
+class Walls:
+    """The sides of a box, for one scheme and one back end.
 
     Args:
-        scheme: the scheme.
-        groups: its stencils.
-        coefficients: C_g at nodes, shape (node, group, component, component).
+        scheme: the scheme, whose closures are carried out.
+        values: the boundary values.
+        arrays: the back end.
+
+    Raises:
+        BoundaryError: an array of boundary values does not fit its side, or one is missing.
     """
-    if all(scheme.domain.wraps) or any(g.is_per_step for g in groups):
-        return False
-    kinds = (Periodic, Dirichlet, Neumann, ZeroPadding)
-    reflect = all(
-        isinstance(one, kinds)
-        for pairs in scheme.conditions.values()
-        for pair in pairs
-        for one in pair
-    )
-    even = all(all(k % 2 == 0 for k in g.stencil.derivative) for g in groups)
-    size = coefficients.shape[-1]
-    # Fields that are joined by derivatives must be reflected alike.
-    joined = (coefficients * (1 - np.eye(size)))[:, [any(g.stencil.radius) for g in groups]].any()
-    alike = len({tuple(_kind(p) for p in pairs) for pairs in scheme.conditions.values()}) == 1
-    return not (reflect and even and (not joined or alike))
 
+    def __init__(self, scheme: Scheme, values: Values, arrays: Arrays) -> None:
+        self.scheme = scheme
+        self.domain = scheme.domain
+        self.given = values.walls
+        self.arrays = arrays
+        self._numbers: Mapping[str, Any] = {}
+        self._cache: dict[object, Any] = {}
+        self._nodes: dict[object, Any] = {}  # they depend on no parameter, so they stay
+        self._rates: dict[object, sp.Expr | None] = {}
+        self._warned = False
+        self._fixed = {name: prescribed_sides(scheme, name) for name in scheme.closures}
+        check_walls(scheme, values)
 
-def _kind(pair: Sequence[object]) -> tuple[str, ...]:
-    return tuple(type(one).__name__ for one in pair)
+    def prepare(self, numbers: Mapping[str, Any]) -> None:
+        """Take the parameters' numbers, and forget what was computed with others."""
+        self._numbers = numbers
+        self._cache = {}
 
+    # -- ghost nodes ------------------------------------------------------------------------------
 
-def wall_eigenvalues(
-    scheme: Scheme,
-    values: Values,
-    groups: Sequence[Group],
-    coefficients: np.ndarray,
-    pairs: tuple[list[int], list[int]] | None,
-    refinement: int = 1,
-) -> tuple[np.ndarray, float]:
-    """Return eigenvalues of the scheme between its walls, coefficients frozen.
+    def pad(self, name: str, field: Array, t: float) -> Array:
+        """Return a field with its ghost nodes, shape `(…, *(points + 2 width))`."""
 
-    Args:
-        scheme: the scheme.
-        values: the sizes of vector fields.
-        groups: the stencils.
-        coefficients: C_g, shape (group, component, component), on the refined spacing.
-        pairs: where positions and rates of u_tt = F(u) stand; None for other systems.
-        refinement: the spacing is divided by this.
+        def value(axis: int, end: int) -> Any:
+            return self.value(name, axis, end, t, axes_padded=axis)
 
-    Returns:
-        λ, complex, shape (eigenvalue,), and what part of the largest is rounding.
-    """
-    spacing = tuple(h / refinement for h in scheme.domain.spacing)
-    names = [n for n, s in values.slices.items() for _ in range(s.stop - s.start)]
-    if pairs is not None:
-        names = [names[k] for k in pairs[0]]
-        coefficients = coefficients[:, pairs[1]][:, :, pairs[0]]
-    walls = {name: _rules(scheme, name, spacing) for name in set(names)}
-    is_separable = len(names) == 1 and all(
-        sum(r > 0 for r in g.stencil.radius) <= 1 for g in groups
-    )
-    if is_separable:
-        numbers = coefficients[:, 0, 0]
-        made = _separable(scheme, groups, numbers, spacing, walls[names[0]], refinement)
-        narrow = max(max(g.stencil.radius) for g in groups) < 2
-        free = any(_is_extrapolation(one) for pair in walls[names[0]].values() for one in pair)
-        rounding = _EXACT if narrow and not free else _ROUNDING
-    else:
-        rounding = _ROUNDING
-        made = _blocks(scheme, groups, coefficients, spacing, [walls[n] for n in names], refinement)
-    if pairs is not None:
-        roots = np.sqrt(made.astype(np.complex128))
-        made = np.concatenate([roots, -roots])
-    return made, rounding
+        return ghosts.pad(field, self.scheme.closures[name], self.scheme.width, self.arrays, value)
 
+    def extend(self, array: Array, axis: int) -> Array:
+        """Return a coefficient with one more node at both ends, wrapped or going on linearly."""
+        return ghosts.extend(array, axis, self.domain.wraps[axis], self.arrays)
 
-def wall_factors(scheme: Scheme, groups: Sequence[Group]) -> list[float]:
-    """Return by how much Robin conditions raise the largest eigenvalue of each stencil alone.
+    def extended_nodes(self, axis: int, width: int) -> Array:
+        """Return the nodes of an axis with `width` more at both ends, shaped to broadcast."""
+        key = (axis, width)
+        if key not in self._nodes:
+            self._nodes[key] = self.arrays.asarray(self.domain.along(axis, width))
+        return self._nodes[key]
 
-    Only stencils along one axis and of even order are touched; others have the factor 1.
-    """
-    made = []
-    for group in groups:
-        axes = [a for a, r in enumerate(group.stencil.radius) if r]
-        factor = 1.0
-        if len(axes) == 1 and group.stencil.derivative[axes[0]] in (2, 4):
-            axis = axes[0]
-            along = {
-                o[axis]: float(w) * group.stencil.scale(scheme.domain.spacing)
-                for o, w in zip(group.stencil.offsets, group.stencil.weights, strict=True)
-            }
-            theta = np.pi * np.arange(65) / 64
-            waves = abs(sum(c * np.exp(1j * k * theta) for k, c in along.items())).max()
-            for name, pairs in scheme.conditions.items():
-                if not any(isinstance(one, Robin) for one in pairs[axis]):
+    # -- prescribed nodes -------------------------------------------------------------------------
+
+    def impose(
+        self,
+        name: str,
+        field: Array,
+        t: float,
+        start: float | None = None,
+        slopes: Sequence[tuple[float, float]] = (),
+    ) -> None:
+        """Set the Dirichlet nodes of a field, shape `(component, …, *space)`, in place.
+
+        Args:
+            name: the field's name.
+            field: its components.
+            t: the time; the nodes become g(t).
+            start: for a stage of a Runge–Kutta step, the time of the step's beginning. The nodes
+                become g(start) + Σ length · ∂g/∂t(time), see `stepping`.
+            slopes: pairs (length, time), with `start`.
+        """
+        sides = self._fixed[name]
+        if not sides:
+            return
+        values = {side: self._prescribed(name, *side, t, start, slopes) for side in sides}
+        if len({axis for axis, _ in sides}) > 1:
+            values = self._with_corners(name, values)
+        ghosts.prescribe(field, values)
+
+    def _prescribed(
+        self,
+        name: str,
+        axis: int,
+        end: int,
+        t: float,
+        start: float | None,
+        slopes: Sequence[tuple[float, float]],
+    ) -> Any:
+        """Return g(t), or what a stage makes of it, on a side without ghost nodes."""
+        rate = None if start is None else self._rate(name, axis, end)
+        if start is None or rate is None:
+            return self.value(name, axis, end, t, axes_padded=0)
+        made = self.value(name, axis, end, start, axes_padded=0)
+        for length, time in slopes:
+            made = made + length * self._evaluated(rate, axis, end, time, 0)
+        return made
+
+    def _rate(self, name: str, axis: int, end: int) -> sp.Expr | None:
+        key = (name, axis, end)
+        if key not in self._rates:
+            self._rates[key] = rate_in_time(self.given[key])
+        return self._rates[key]
+
+    def _with_corners(self, name: str, values: dict[Side, Any]) -> dict[Side, Any]:
+        """Return values over the sides with the mean of all Dirichlet values at shared nodes."""
+        key = ("corners", name)
+        static = not any(varies_in_time(self.given[name, *side]) for side in values)
+        if static and key in self._cache:
+            return dict(self._cache[key])
+        shape = self.domain.shape
+        full = ghosts.over_sides(values, shape, self.arrays)
+        self._warn_if_apart(name, full)
+        made = ghosts.with_corner_means(full, shape, self.arrays)
+        if static:
+            self._cache[key] = made
+        return made
+
+    def _warn_if_apart(self, name: str, full: Mapping[Side, Array]) -> None:
+        """Say once where two sides prescribe different values at the nodes they share."""
+        if self._warned:
+            return
+        shape = self.domain.shape
+        for side in full:
+            for other in full:
+                if other[0] == side[0]:
                     continue
-                walls = _rules(scheme, name, scheme.domain.spacing)[axis]
-                if max(along) == 1:
-                    found = [
-                        _half_line_modes(along, one, side)
-                        for side, one in zip((1, -1), walls, strict=True)
-                    ]
-                else:
-                    found = [_between_walls(along, walls, _nodes(scheme, axis, NUM_NODES, 1))]
-                factor = max(factor, float(abs(np.concatenate(found)).max(initial=0.0) / waves))
-        made.append(factor)
-    return made
+                first = as_numpy(full[side][ghosts.shared_nodes(other, shape)])
+                second = as_numpy(full[other][ghosts.shared_nodes(side, shape)])
+                apart = np.abs(first - second)
+                # Rounding of two expressions for one corner value stays far below this.
+                if np.any(apart > 1e-9 * (np.abs(first) + np.abs(second))):
+                    self._warned = True
+                    warnings.warn(
+                        f"two Dirichlet values meet at a corner and should agree; got "
+                        f"{float(first.ravel()[apart.argmax()]):g} and "
+                        f"{float(second.ravel()[apart.argmax()]):g} for field {name!r}; "
+                        "their mean is used; make the values agree to keep second order",
+                        BoundaryWarning,
+                        stacklevel=2,
+                    )
+                    return
 
+    # -- values -----------------------------------------------------------------------------------
 
-def _rules(scheme: Scheme, name: str, spacing: Sequence[float]) -> dict[int, Pair]:
-    """Return the rules of a field's walls by their axis, for a spacing; only Robin's know it."""
-    made = {}
-    for axis, (conditions, given) in enumerate(
-        zip(scheme.conditions[name], scheme.closures[name], strict=True)
-    ):
-        low, high = (
-            closure(c, spacing[axis], scheme.width[axis], 0) if isinstance(c, Robin) else g
-            for c, g in zip(conditions, given, strict=True)
-        )
-        if isinstance(low, Rule) and isinstance(high, Rule):
-            made[axis] = low, high
-    return made
-
-
-def _separable(
-    scheme: Scheme,
-    groups: Sequence[Group],
-    numbers: np.ndarray,
-    spacing: Sequence[float],
-    walls: Mapping[int, Pair],
-    refinement: int,
-) -> np.ndarray:
-    """One component, each stencil along one axis: sums of one eigenvalue an axis."""
-    constant = sum(
-        float(c) for g, c in zip(groups, numbers, strict=True) if not any(g.stencil.radius)
-    )
-    sets = []
-    for axis in range(scheme.domain.dimension):
-        along: dict[int, float] = {}
-        for group, number in zip(groups, numbers, strict=True):
-            if group.stencil.radius[axis]:
-                scale = group.stencil.scale(spacing) * number
-                for offset, weight in zip(
-                    group.stencil.offsets, group.stencil.weights, strict=True
-                ):
-                    along[offset[axis]] = along.get(offset[axis], 0.0) + float(weight) * scale
-        theta = np.pi * np.arange(-64, 65) / 64
-        made = [sum((c * np.exp(1j * k * theta) for k, c in along.items()), np.zeros(129) + 0j)]
-        if not scheme.domain.wraps[axis] and along:
-            is_narrow = max(map(abs, along)) == 1
-            if is_narrow:
-                made += [
-                    _half_line_modes(along, one, side)
-                    for side, one in zip((1, -1), walls[axis], strict=True)
-                ]
-            # At a free end κ = 1 may stand for a wave that comes in from nowhere; what it does when
-            # the other wall reflects it shows between walls only.
-            if not is_narrow or any(_is_extrapolation(one) for one in walls[axis]):
-                nodes = _nodes(scheme, axis, NUM_NODES, refinement)
-                made.append(_between_walls(along, walls[axis], nodes))
-        sets.append(_extreme(np.concatenate(made)))
-    return np.array([sum(parts) + constant for parts in itertools.product(*sets)])
-
-
-def _half_line_modes(along: Mapping[int, float], one: Rule, side: int) -> np.ndarray:
-    """Return the eigenvalues of modes that decay away from a wall, stencils reaching one node.
-
-    Args:
-        along: the weights of u₋₁, u₀ and u₁.
-        one: the closure of the wall.
-        side: 1 where the wall is at the low end, −1 where it is at the high end.
-    """
-    outside = along.get(-side, 0.0)
-    is_extrapolation = _is_extrapolation(one)
-    # Prescribed nodes leave no mode: κ⁰ ≠ 0. Extrapolation of degree p asks for (1 − κ)^{p+1} = 0.
-    if outside == 0 or one.fixed or is_extrapolation:
-        return np.zeros(0, dtype=np.complex128)
-    polynomial = np.zeros(one.depth + 1)
-    polynomial[0] = -1.0
-    for m, weight in one.ghosts[0]:
-        polynomial[m + 1] += weight
-    kappa = np.roots(polynomial[::-1])
-    kappa = kappa[(np.abs(kappa) < 1 - 1e-12) & (np.abs(kappa) > 0)]
-    return outside / kappa + along.get(0, 0.0) + along.get(side, 0.0) * kappa + 0j
-
-
-def _is_extrapolation(one: Rule) -> bool:
-    return any(len(ghost) > 2 for ghost in one.ghosts)
-
-
-def _nodes(scheme: Scheme, axis: int, most: int, refinement: int) -> int:
-    """Return how many nodes stand between two walls, on an interval that refining leaves alone."""
-    return (min(most, scheme.domain.points[axis]) - 1) * refinement + 1
-
-
-def _extreme(points: np.ndarray) -> np.ndarray:
-    """Return the corners of the convex hull in 32 directions."""
-    rays = np.exp(2j * np.pi * np.arange(32) / 32)
-    chosen = {int((points * ray).real.argmax()) for ray in rays}
-    return points[sorted(chosen)]
-
-
-def _blocks(
-    scheme: Scheme,
-    groups: Sequence[Group],
-    coefficients: np.ndarray,
-    spacing: Sequence[float],
-    walls: Sequence[Mapping[int, Pair]],
-    refinement: int,
-) -> np.ndarray:
-    """Systems and mixed derivatives: between the walls of each axis, with waves along them.
-
-    Where several axes have walls there are modes in the corners too, found in a small box.
-    """
-    size = coefficients.shape[-1]
-    walled = [a for a, periodic in enumerate(scheme.domain.wraps) if not periodic]
-    most = max(8, min(NUM_NODES, 160 // size))
-    boxes: list[tuple[tuple[int, ...], int]] = [((axis,), most) for axis in walled]
-    if len(walled) > 1 and refinement == 1:
-        # At most 200 rows: eigenvalues in a tenth of a second.
-        boxes.append((tuple(walled), max(4, int((200 / size) ** (1 / len(walled))))))
-    made: list[np.ndarray] = []
-    for axes, most in boxes:
-        nodes = {a: _nodes(scheme, a, most, refinement) for a in axes}
-        made += [
-            _in_box(groups, coefficients, spacing, walls, nodes, theta)
-            for theta in _waves_along(scheme.domain.dimension, axes)
-        ]
-    return np.concatenate(made)
-
-
-def _waves_along(dimension: int, axes: Sequence[int]) -> list[dict[int, float]]:
-    """Return θ along the other axes; half of them, the others are complex conjugates."""
-    others = [a for a in range(dimension) if a not in axes]
-    count = _TANGENTIAL[dimension]
-    angles = [
-        np.pi * np.arange(0 if a == others[0] else 1 - count, count) / max(count - 1, 1)
-        for a in others
-    ]
-    return [dict(zip(others, theta, strict=True)) for theta in itertools.product(*angles)]
-
-
-def _in_box(
-    groups: Sequence[Group],
-    coefficients: np.ndarray,
-    spacing: Sequence[float],
-    walls: Sequence[Mapping[int, Pair]],
-    nodes: Mapping[int, int],
-    theta: Mapping[int, float],
-) -> np.ndarray:
-    """Return the eigenvalues in a box between walls, with waves along its other axes.
-
-    Args:
-        groups: the stencils.
-        coefficients: C_g, shape (group, component, component).
-        spacing: the spacings.
-        walls: for each component and axis the closures at the low and the high end.
-        nodes: how many nodes each axis of the box has.
-        theta: the phase a step along each other axis.
-    """
-    size = len(walls)
-    count = math.prod(nodes.values())
-    matrix = np.zeros((size, count, size, count), dtype=np.complex128)
-    for column in range(size):
-        for group, block in zip(groups, coefficients[:, :, column], strict=True):
-            if not block.any():
-                continue
-            scale = group.stencil.scale(spacing)
-            total = np.zeros((count, count), dtype=np.complex128)
-            for offset, weight in zip(group.stencil.offsets, group.stencil.weights, strict=True):
-                phase = sum(offset[a] * angle for a, angle in theta.items())
-                part = np.full((1, 1), float(weight) * scale * np.exp(1j * phase))
-                for axis, number in nodes.items():
-                    part = np.kron(part, _shift(offset[axis], walls[column][axis], number))
-                total += part
-            matrix[:, :, column, :] += block[:, np.newaxis, np.newaxis] * total
-    keep = []
-    for column in range(size):
-        inside = np.ones(1, dtype=bool)
-        for axis, number in nodes.items():
-            line = np.ones(number, dtype=bool)
-            line[0], line[-1] = (not one.fixed for one in walls[column][axis])
-            inside = np.kron(inside, line)
-        keep.append(inside)
-    rows = np.flatnonzero(np.concatenate(keep))
-    return eigenvalues(matrix.reshape(size * count, size * count)[np.ix_(rows, rows)])
-
-
-def _shift(step: int, walls: Pair, nodes: int) -> np.ndarray:
-    """Return the matrix that takes u to u shifted by some nodes, ghost nodes put in.
-
-    Ghost nodes of corners are those of one axis after the other: products of these matrices.
-    """
-    made = np.zeros((nodes, nodes))
-    for node in range(nodes):
-        place = node + step
-        if 0 <= place < nodes:
-            made[node, place] = 1.0
-        elif place < 0:
-            for m, weight in walls[0].ghosts[-place - 1]:
-                made[node, m] += weight
+    def value(self, name: str, axis: int, end: int, t: float, axes_padded: int) -> Any:
+        """Return g on a side, with ghost nodes along the axes before `axes_padded`."""
+        key = (name, axis, end, axes_padded)
+        if key in self._cache:
+            return self._cache[key]
+        value = self.given[name, axis, end]
+        if isinstance(value, sp.Expr):
+            made = self._evaluated(value, axis, end, t, axes_padded)
+        elif np.ndim(value) == 0:
+            made = self.arrays.asarray(value) if is_tensor(value) else float(value)
         else:
-            for m, weight in walls[1].ghosts[place - nodes]:
-                made[node, nodes - 1 - m] += weight
-    return made
+            shape = ghosts.side_shape(axis, self.domain.shape)
+            made = ghosts.extend_side(
+                self.arrays.asarray(value).reshape(shape),
+                self.scheme.width[:axes_padded],
+                self.domain.wraps[:axes_padded],
+                self.arrays,
+            )
+        if not varies_in_time(value):
+            self._cache[key] = made
+        return made
+
+    def _evaluated(self, value: sp.Expr, axis: int, end: int, t: float, axes_padded: int) -> Any:
+        names = tuple(sorted(symbol_names(value)))
+        function = compile_expression(value, names, self.arrays.functions)
+        places = {TIME: t, **self._coordinates(axis, end, axes_padded)}
+        made = function(*(places[n] if n in places else self._numbers[n] for n in names))
+        return float(made) if isinstance(made, int | float | np.number) else made
+
+    def _coordinates(self, axis: int, end: int, axes_padded: int) -> dict[str, Any]:
+        key = (axis, end, axes_padded)
+        if key not in self._nodes:
+            self._nodes[key] = {
+                name: at if isinstance(at, float) else self.arrays.asarray(at)
+                for name, at in self.domain.side(axis, end, self.scheme.width[:axes_padded]).items()
+            }
+        return self._nodes[key]
 
 
-def _between_walls(along: Mapping[int, float], walls: Pair, nodes: int) -> np.ndarray:
-    """Return the eigenvalues of one component on a line of nodes between two walls.
-
-    Args:
-        along: the weights of the neighbours along the line, by the steps to them.
-        walls: the closures at the low and the high end.
-        nodes: how many nodes, the walls among them.
-    """
-    matrix = sum(
-        (weight * _shift(step, walls, nodes) for step, weight in along.items()),
-        np.zeros((nodes, nodes)),
+def prescribed_sides(scheme: Scheme, name: str) -> tuple[Side, ...]:
+    """Return the sides at which the end nodes of a field are set to g."""
+    return tuple(
+        (axis, end)
+        for axis, pair in enumerate(scheme.closures[name])
+        for end, one in enumerate(pair)
+        if isinstance(one, Rule) and one.fixed
     )
-    inside = slice(int(walls[0].fixed), nodes - int(walls[1].fixed))
-    return np.linalg.eigvals(matrix[inside, inside]).astype(np.complex128)
+
+
+def varies_in_time(value: Any) -> bool:
+    """Tell whether a boundary value is an expression in the time."""
+    return isinstance(value, sp.Expr) and TIME in symbol_names(value)
+
+
+def rate_in_time(value: Any) -> sp.Expr | None:
+    """Return ∂g/∂t; None where g is constant in time or has no derivative to speak of."""
+    if not varies_in_time(value):
+        return None
+    rate = sp.diff(value, canonical_symbol(TIME))
+    # A step in time has none at the step: stages take g(t) there.
+    return None if rate.has(sp.DiracDelta, sp.Derivative) else rate
+
+
+def check_walls(scheme: Scheme, values: Values) -> None:
+    """Check that boundary values are there, and arrays of them have one a node of their side.
+
+    Raises:
+        BoundaryError: one is missing, or does not fit.
+    """
+    domain = scheme.domain
+    for name, pairs in scheme.closures.items():
+        for (axis, pair), end in itertools.product(enumerate(pairs), (LOW, HIGH)):
+            one, key = pair[end], (name, axis, end)
+            where = f"field {name!r} at {domain.axes[axis]} {ENDS[end]}"
+            asks = isinstance(one, Rule) and (one.fixed or any(one.sources))
+            if asks and key not in values.walls:
+                raise BoundaryError(
+                    f"a boundary value was expected for {where}; got none; bind values and "
+                    "boundary together, with pdenet.discrete.setup.bound_values"
+                )
+            shape = tuple(getattr(values.walls.get(key), "shape", ()))
+            expected = list(domain.shape)
+            del expected[domain.dimension - 1 - axis]
+            if shape and shape != tuple(expected):
+                raise BoundaryError(
+                    f"the values of {where} are an array of shape {tuple(expected)}; got {shape}; "
+                    "give one value a node of the side"
+                )

@@ -15,13 +15,12 @@ from torch.utils.checkpoint import checkpoint
 
 from pdenet.backends.devices import torch_device
 from pdenet.checks import check_choice, check_count, check_dtype
-from pdenet.discrete import stability as stable
 from pdenet.discrete.boundary import Boundary
-from pdenet.discrete.bounds import Bound
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.lowering import lower
 from pdenet.discrete.scheme import Scheme, discretise
 from pdenet.discrete.setup import bound_values, check_dt, check_kinds, settled_scheme
+from pdenet.discrete.stability import Bound, Stability
 from pdenet.discrete.steppers import Stepper
 from pdenet.equation.pde import PDE
 from pdenet.equation.values import Values, as_numpy
@@ -296,7 +295,7 @@ class Network(nn.Module):
             )
         else:
             scheme, values = known
-        stability = stable.Stability(scheme, values)
+        stability = Stability(scheme, values)
         if stability.depends_on_state and state is None:
             raise StabilityError(
                 "the bound of this equation depends on the state; got none; give bound(state)"

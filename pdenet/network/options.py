@@ -12,10 +12,11 @@ import sympy as sp
 import torch
 import torch.fx
 
-from pdenet.discrete import stability as stable
+from pdenet.discrete import choosing
 from pdenet.discrete.boundary import Boundary
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import Scheme
+from pdenet.discrete.stability import Stability
 from pdenet.equation.functions import evaluate, symbol_names, to_canonical
 from pdenet.equation.names import key_name
 from pdenet.equation.symbols import TIME
@@ -192,7 +193,7 @@ def settled_dt(
     values: Values,
     dt: float | None,
     mode: str,
-    stability: stable.Stability | None = None,
+    stability: Stability | None = None,
 ) -> float:
     """Return the time step: the one given, checked, or the automatic one.
 
@@ -201,7 +202,7 @@ def settled_dt(
     """
     if dt is not None and mode == "ignore":
         return dt
-    stability = stability or stable.Stability(scheme, values)
+    stability = stability or Stability(scheme, values)
     changes = [
         what
         for what, depends in (
@@ -211,7 +212,7 @@ def settled_dt(
         if depends
     ]
     try:
-        bound = stable.probe(stability)
+        bound = choosing.probe(stability)
     except IllPosedError as error:
         if dt is None or mode == "refuse":
             raise
@@ -219,20 +220,20 @@ def settled_dt(
         return dt
     if dt is not None:
         if not changes:  # else no one bound holds for every state
-            stable.check(bound, dt, mode, scheme, values)
+            choosing.check(bound, dt, mode, scheme, values)
         return dt
-    made = stable.automatic_dt(bound)
+    made = choosing.automatic_dt(bound)
     if not np.isfinite(made):
         raise StabilityError(
             "nothing in this equation bounds the time step, so that there is no automatic one; "
             'got dt="auto"; give dt='
         )
     if bound.dt == 0:
-        stable.check(bound, np.inf, "refuse", scheme, values)
+        choosing.check(bound, np.inf, "refuse", scheme, values)
     if changes and mode != "ignore":
         text = (
             f"a network's time step is fixed, and the stable one of "
-            f"{stable.equation_text(scheme.system)} depends on {' and '.join(changes)}; got "
+            f"{choosing.equation_text(scheme.system)} depends on {' and '.join(changes)}; got "
             f'dt="auto", which is {made:.4g}, stable for a smooth state of size 1 at t = 0; '
             "give dt= for your states, such as 0.9 * solver.bound(state).dt"
         )

@@ -21,7 +21,7 @@ from pdenet.discrete import environment, ghosts
 from pdenet.discrete.closure import Closure, Rule, Wrap
 from pdenet.discrete.ghosts import Side
 from pdenet.discrete.scheme import Scheme
-from pdenet.discrete.sides import Walls, prescribed_sides, rate_in_time
+from pdenet.discrete.walls import Walls, prescribed_sides, rate_in_time
 from pdenet.equation.functions import symbol_names
 from pdenet.equation.symbols import TIME
 from pdenet.equation.values import Values, as_numpy, is_tensor

@@ -12,11 +12,11 @@ import numpy as np
 
 from pdenet.backends.named import dtype_of
 from pdenet.backends.numpy_arrays import NumpyArrays
-from pdenet.discrete import stability as stable
+from pdenet.discrete import choosing
 from pdenet.discrete.arrays import Array
-from pdenet.discrete.bounds import Bound
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.program import Program
+from pdenet.discrete.stability import Bound, Stability
 from pdenet.equation.values import Values, as_numpy, is_tensor
 from pdenet.errors import (
     BlowUpError,
@@ -51,7 +51,7 @@ class Integrator:
         program: Program,
         dt: float | None,
         mode: str,
-        stability: stable.Stability | None = None,
+        stability: Stability | None = None,
     ) -> None:
         if stability is not None:
             self.stability = stability
@@ -68,9 +68,9 @@ class Integrator:
         self.dt = dt if self.adapts else self.settled_dt(None, 0.0)
 
     @cached_property
-    def stability(self) -> stable.Stability:
+    def stability(self) -> Stability:
         """The analysis that bounds the time step."""
-        return stable.Stability(self.scheme, self.values)
+        return Stability(self.scheme, self.values)
 
     @cached_property
     def adapts(self) -> bool:
@@ -118,13 +118,13 @@ class Integrator:
             self._raise_overflow(at, t, step)
         if self.dt_given is not None:
             mode = self.mode if not self._warned else "ignore"
-            stable.check(bound, self.dt_given, mode, self.scheme, self.values, at)
+            choosing.check(bound, self.dt_given, mode, self.scheme, self.values, at)
             self._warned = self._warned or (mode == "warn" and self.dt_given > bound.dt)
             return self.dt_given
         if bound.dt == 0:
             # There is no automatic step to go on with, whatever the mode.
-            stable.check(bound, math.inf, "refuse", self.scheme, self.values, at)
-        return stable.automatic_dt(bound)
+            choosing.check(bound, math.inf, "refuse", self.scheme, self.values, at)
+        return choosing.automatic_dt(bound)
 
     def step(self, state: Array, t: float = 0.0) -> Array:
         """Return the state one time step later; see `pdenet.Solver.step`."""

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdenet.discrete.advection import speed_matrices
-from pdenet.discrete.bounds import Stability
 from pdenet.discrete.environment import constants
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import discretise
 from pdenet.discrete.spectrum import continuous_symbols, matrices, tensor_entries
+from pdenet.discrete.stability import Stability
 from pdenet.discrete.steppers import stepper
 from pdenet.equation.catalogue import catalogue
 from pdenet.equation.functions import evaluate

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from pdenet.discrete.amplification import largest_step
 from pdenet.discrete.boundary import Boundary, Condition, Neumann, Periodic, Robin
+from pdenet.discrete.choosing import automatic_dt, check, choose, probe
 from pdenet.discrete.grid import Grid
 from pdenet.discrete.scheme import discretise
-from pdenet.discrete.stability import Stability, automatic_dt, check, choose, probe
+from pdenet.discrete.stability import Stability
 from pdenet.discrete.steppers import STEPPERS, RungeKutta
 from pdenet.equation.catalogue import catalogue
 from pdenet.equation.pde import PDE

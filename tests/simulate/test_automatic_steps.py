@@ -9,7 +9,7 @@ import pytest
 import sympy as sp
 
 import pdenet as pn
-from pdenet.discrete.stability import RESOLUTION
+from pdenet.discrete.choosing import RESOLUTION
 
 t, x = pn.coordinates("t x")
 u = pn.fields("u", (t, x))

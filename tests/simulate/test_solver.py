@@ -14,7 +14,7 @@ import sympy as sp
 import torch
 
 import pdenet as pn
-from pdenet.discrete.bounds import Bound, Stability
+from pdenet.discrete.stability import Bound, Stability
 from pdenet.errors import InitialStateError, StabilityError, StabilityWarning
 from pdenet.simulate.times import num_steps, outputs
 

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from pdenet.backends.recording import Call, RecordedArray, RecordingArrays, recorded
+from pdenet.discrete.program import Program
 from pdenet.discrete.scheme import Scheme
 from pdenet.equation.values import Values
 from pdenet.errors import PdenetError
-from pdenet.simulate.program import Program
 from pdenet.training.fitting.rollout import Rollout
 
 _STEP = 1e-40

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from pdenet.discrete.bounds import EXACT, Bound
+from pdenet.discrete.stability import EXACT, Bound
 from pdenet.errors import PdenetError
 from pdenet.training.fitting.estimate import Fit, Value
 from pdenet.training.fitting.objective import Objective, split

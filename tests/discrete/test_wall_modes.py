@@ -17,7 +17,7 @@ from pdenet.discrete.boundary import (
     Robin,
     ZeroPadding,
 )
-from pdenet.discrete.stability import check
+from pdenet.discrete.choosing import check
 from pdenet.equation.pde import PDE
 from pdenet.equation.symbols import fields
 from pdenet.errors import StabilityError
