@@ -176,7 +176,7 @@ def test_ctrl_c_ends_with_130_and_leaves_the_finished_frames(tmp_path: Path) -> 
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from pdenet.cli import main; sys.exit(main())"
     )
-    arguments = ("solve", "heat", "--points", "16", "--until", "1e6", "--every", "0.1")
+    arguments = ("solve", "heat", "--points", "16", "--until", "5e3", "--every", "0.1")
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments, *QUIET, "--output", str(tmp_path / "made")],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
