@@ -199,7 +199,7 @@ def measure(cell: Cell, is_brief: bool = False) -> Measured:
     Args:
         cell: the cell.
         is_brief: on the last pair only, which is where the order is observed; and where dt ∝ h² or
-            h³, so that steps are many, to a quarter of the time. The layer that wide stencils have
+            h³, so that steps are many, to an eighth of the time. The layer that wide stencils have
             at walls needs the whole of it.
     """
     problem = cell.problem.in_plane() if cell.space == "nine_point" else cell.problem
@@ -207,7 +207,7 @@ def measure(cell: Cell, is_brief: bool = False) -> Measured:
     until = problem.until
     settles = cell.kind == "periodic" or not is_wide(cell)
     if is_brief and settles and problem.exponent > HYPERBOLIC:
-        until /= 4
+        until /= 8
     solution = solution_of(cell, problem)
     errors = []
     steps = 0
