@@ -216,7 +216,8 @@ def _width(equations: Iterable[Iterable[SchemeTerm]], dimension: int) -> tuple[i
             reaches = [pair for f in factors for pair in enumerate(f.stencil.radius)]
             if isinstance(term, FluxTerm):
                 reaches += [(term.axis, max(map(abs, term.reach(f)))) for f in term.inner.factors]
-                reaches.append((term.axis, term.rule.last - term.rule.first))  # pointwise fields
+                # Fields at a point, from which both faces of a node are made.
+                reaches.append((term.axis, max(1 - term.rule.first, term.rule.last)))
             for axis, reach in reaches:
                 width[axis] = max(width[axis], reach)
     return tuple(width)
