@@ -122,7 +122,19 @@ def discretise_on(
     space: str,
     stepper: Stepper,
 ) -> Scheme:
-    """The same, for conditions that are resolved; their values do not matter."""
+    """Replace every derivative by a stencil, as `discretise` does, where a scheme lives already.
+
+    Args:
+        system: the system, in canonical form, with the domain's axes.
+        domain: where.
+        conditions: for each field and axis the resolved conditions; their values do not matter.
+        space: as for `discretise`.
+        stepper: the stepper.
+
+    Raises:
+        GridError: the domain is smaller than a stencil.
+        SchemeError: the space discretisation or the stepper does not suit the equation.
+    """
     check_choice("space", space, SPACES, SchemeError)
     if isinstance(stepper, Splitting) and not system.is_splittable:
         raise SchemeError(

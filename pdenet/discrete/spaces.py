@@ -1,4 +1,4 @@
-"""Space discretisations by name: what each does to central differences, and what it suits."""
+"""Space discretisations by name: what each makes of central differences."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Stability:
     """The stability of one scheme.
 
     Args:
-        scheme: the scheme; its dt is ignored.
+        scheme: the scheme.
         values: values of its parameters.
 
     Attributes:
